@@ -1,0 +1,10 @@
+"""The environments a model can be deployed to. Each has its own thresholds in `policies/data/`."""
+
+from enum import StrEnum
+
+
+class Environment(StrEnum):
+    LOCAL = "local"
+    DEV = "dev"
+    STAGING = "staging"
+    PROD = "prod"

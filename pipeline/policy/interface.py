@@ -1,0 +1,24 @@
+"""The contract of a policy engine: a bundle and an input in, a decision document out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from pipeline.policy.bundle import Bundle
+
+
+class PolicyFailed(Exception):
+    """The policies did not compile, or gave no decision. Whoever asks must take it for a no."""
+
+
+class Engine(Protocol):
+    """Evaluates Rego."""
+
+    name: str
+
+    async def evaluate(self, bundle: Bundle, query: str, document: Mapping[str, Any]) -> Any:
+        """The value of `query` (a `data.` path) with `document` as input.
+
+        Raises PolicyFailed when a module does not compile or the query is undefined.
+        """

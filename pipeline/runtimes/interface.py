@@ -1,0 +1,70 @@
+"""The contract between a tool and the place where it runs.
+
+An `Invocation` is a tool call as data. Whatever runs it lays the named inputs out under one
+working folder, runs the command there, and hands back the exit code, the output and the named
+output files. Arguments therefore name inputs and outputs by their relative names, which mean the
+same on a host and in a container.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One call of one tool.
+
+    `inputs` maps a relative name in the working folder to a file or folder (given read-only).
+    `outputs` are the relative names of files that the command is expected to write there.
+    `environment` adds variables; it never carries secrets. `timeout` is in seconds.
+    """
+
+    tool: str
+    command: str
+    arguments: tuple[str, ...] = ()
+    inputs: Mapping[str, Path] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    network: bool = False
+    timeout: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of an Invocation. A non-zero exit code is data, not an error.
+
+    `files` holds the outputs that were written, by their names in the Invocation; one that is
+    absent was not written. `timed_out` is set when the command was ended at its time limit.
+    """
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    seconds: float = 0.0
+    timed_out: bool = False
+
+
+class ToolNotFound(Exception):
+    """The runtime has no such tool. Scanners turn it into `not run`; others into an error."""
+
+    def __init__(self, tool: str, remedy: str) -> None:
+        self.tool = tool
+        self.remedy = remedy
+        super().__init__(f"{tool} is not installed. {remedy}")
+
+
+class Runtime(Protocol):
+    """Where tools run."""
+
+    name: str
+
+    async def run(self, invocation: Invocation) -> Outcome:
+        """Run to the end and report. Raises ToolNotFound; nothing else for a command's failure."""
+
+    async def version(self, tool: str) -> str | None:
+        """The version of the program behind a tool's name, or None when it is not there."""
