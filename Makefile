@@ -1,0 +1,86 @@
+# Two commands set up everything on a fresh machine: `make demo` and `make test`.
+# Needed beforehand: Python 3.11 or later, git, make.
+
+PYTHON ?= python3
+# An index with CPU builds of torch (they are a tenth of the size), for those who can reach one:
+#   make lock TORCH_INDEX=https://…   then   make demo TORCH_INDEX=https://…
+TORCH_INDEX ?=
+export MLIFECYCLE_TORCH_INDEX := $(TORCH_INDEX)
+export UV_PYTHON_DOWNLOADS := never
+
+VENV := .venv
+BIN := $(VENV)/bin
+# An installed uv is used as it is; else the pinned one is installed into .venv/uv.
+UV := $(or $(shell command -v uv 2>/dev/null),$(VENV)/uv/bin/uv)
+INDEX := $(if $(TORCH_INDEX),--index $(TORCH_INDEX) --index-strategy unsafe-best-match)
+INSTALL = $(UV) pip install --quiet --require-hashes $(INDEX)
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make lock" $(INDEX)
+MANIFEST ?= examples/valid/model-manifest.yaml
+
+.PHONY: help demo test lint test-system bench setup lock generate clean
+
+help: ## Say what each target does
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
+
+demo: setup ## Deploy the example model and ask it for a prediction
+	$(BIN)/mlifecycle deploy --manifest $(MANIFEST)
+
+test: $(VENV)/.dev ## Run the tests
+	$(BIN)/pytest
+
+lint: $(VENV)/.dev ## Run ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test-system: $(VENV)/.dev ## Run the tests on real parts: OPA, the deployed example, a load
+	tests/system/tools/install_opa.sh
+	$(BIN)/pytest tests/system
+
+bench: $(VENV)/.dev ## Measure the pipeline; results go into benchmarks/README.md by hand
+	$(BIN)/python benchmarks/pipeline.py
+
+setup: $(VENV)/.pipeline $(VENV)/.scanners ## Install the pipeline and its scanners into .venv
+
+lock: $(UV) ## Resolve every requirements file anew
+	$(COMPILE) requirements/uv.in -o requirements/uv.txt
+	$(COMPILE) requirements/pipeline.in -o requirements/pipeline.txt
+	$(COMPILE) requirements/scanners.in -o requirements/scanners.txt
+	$(COMPILE) requirements/dev.in -o requirements/dev.txt
+
+generate: $(VENV)/.pipeline ## Write the generated schema and reference pages anew
+	$(BIN)/python -m pipeline.manifest.schema
+	$(BIN)/python -m pipeline.manifest.reference
+	$(BIN)/python -m pipeline.policy.reference
+
+clean: ## Remove the environments and the state folder (stop what is deployed first)
+	rm -rf $(VENV) .mlifecycle
+
+$(VENV)/uv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed; $(PYTHON) is older. Try: make demo PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)/uv
+	$(VENV)/uv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+
+$(BIN)/python: | $(UV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed; $(PYTHON) is older. Try: make demo PYTHON=python3.12"; exit 1; }
+	$(UV) venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(VENV)
+
+$(VENV)/.pipeline: requirements/pipeline.txt pyproject.toml | $(BIN)/python
+	@echo "Installing the pipeline …"
+	VIRTUAL_ENV=$(VENV) $(INSTALL) -r requirements/pipeline.txt
+	VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.scanners: requirements/scanners.txt | $(BIN)/python
+	@echo "Installing the scanners …"
+	$(UV) venv --quiet --allow-existing --python $(BIN)/python $(VENV)/scanners
+	VIRTUAL_ENV=$(VENV)/scanners $(INSTALL) -r requirements/scanners.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.pipeline $(VENV)/.scanners
+	@echo "Installing the test tools and torch (several GB unless TORCH_INDEX is set) …"
+	VIRTUAL_ENV=$(VENV) $(INSTALL) -r requirements/dev.txt
+	@touch $@
