@@ -32,7 +32,12 @@ class Location(BaseModel):
 
 
 class Finding(BaseModel):
-    """One defect. Several tools that see the same defect are its witnesses, not more defects."""
+    """One defect. Several tools that see the same defect are its witnesses, not more defects.
+
+    `aliases` are the defect's other names: other databases' ids of a vulnerability (CVE, GHSA,
+    PYSEC), the weakness class of a code defect (CWE), the other witnesses' rules. By them the
+    tools' findings are recognised as the same.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,6 +50,7 @@ class Finding(BaseModel):
     installed_version: str | None = None
     fixed_version: str | None = None
     url: str | None = None
+    aliases: tuple[str, ...] = ()
 
 
 class ToolStatus(StrEnum):

@@ -1,8 +1,8 @@
 """The shape of a scanner's file: what it is, what it reads, how it is called, how it is read.
 
-To add a scanner, write `tools/NAME.py` with one `Scanner`, its test on recorded reports, a line in
-`tools/registry.py`, and name it in the environments' policy data. Both functions are pure: they
-touch neither files nor processes, so that any runtime can carry the call out.
+To add a scanner, write `tools/NAME.py` with one `SCANNER`, its test on recorded reports, its line
+in `tools/registry.py`, and name it in the environments' policy data. Both of its functions are
+pure: they touch neither files nor processes, so that any runtime can carry the call out.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from pipeline.findings import Finding, ToolReport, ToolStatus
 from pipeline.runtimes.interface import Invocation, Outcome
 
-# What a scan can be asked to look at, by the names that inputs have in the working folder.
+# What a scan can look at, by the names that inputs have in the working folder. Findings name
+# files the same way: `server/…` the server's sources, `submission/…` the manifest's folder.
 SERVER = "server"
 SUBMISSION = "submission"
 DOCKERFILE = "Dockerfile"
@@ -29,7 +32,7 @@ class Scanner:
     `name` is what policies and reports call it, `command` the program, `package` the distribution
     that provides it, `reads` the inputs it wants. `network` marks a scanner that asks a service:
     its answer holds for a day, not for ever. `parse` takes the call's outcome and the tool's
-    version; it never raises: what it cannot read is a report `not run` that says why.
+    version and never raises: what it cannot read is a report `not run` that says why.
     """
 
     name: str
@@ -42,28 +45,63 @@ class Scanner:
     network: bool = False
 
 
-class Unreadable(Exception):
-    """A tool's report is not what the tool documents. Its parser turns this into `not run`."""
+class NoResult(Exception):
+    """The tool ended, but its report is no result; the message says why."""
 
 
 def not_run(tool: str, version: str, reason: str, seconds: float = 0.0) -> ToolReport:
-    """The report of a tool that gave no usable result."""
+    """The report of a tool that gave no result."""
     return ToolReport(
         tool=tool, version=version, status=ToolStatus.NOT_RUN, reason=reason, seconds=seconds
     )
 
 
-def ran(
-    tool: str, version: str, audited: int, findings: tuple[Finding, ...], seconds: float
+def report_of(
+    tool: str,
+    version: str,
+    outcome: Outcome,
+    read: Callable[[Outcome], tuple[int, tuple[Finding, ...]]],
+    exit_codes: tuple[int, ...] = (0,),
 ) -> ToolReport:
-    """The report of a tool that ran; auditing nothing is not having run."""
+    """Turn an outcome into a report by `read`, which gives what was audited and what was found.
+
+    The tool has run only if it ended by itself with one of `exit_codes`, its report could be
+    read, and it audited something. `read` raises NoResult, or pydantic's ValidationError.
+    """
+
+    def no(reason: str) -> ToolReport:
+        return not_run(tool, version, reason, outcome.seconds)
+
+    if outcome.timed_out:
+        return no("it was ended at its time limit")
+    if outcome.exit_code not in exit_codes:
+        return no(f"it failed with exit code {outcome.exit_code}{last_words(outcome)}")
+    try:
+        audited, findings = read(outcome)
+    except NoResult as problem:
+        return no(str(problem))
+    except ValidationError as problem:
+        first = problem.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return no(f"its report cannot be read: {first['msg']}" + (f" at {place}" if place else ""))
     if audited == 0:
-        return not_run(tool, version, "it found nothing to look at", seconds)
+        return no("it found nothing to look at")
     return ToolReport(
         tool=tool,
         version=version,
         status=ToolStatus.RAN,
         audited=audited,
         findings=findings,
-        seconds=seconds,
+        seconds=outcome.seconds,
     )
+
+
+def last_words(outcome: Outcome) -> str:
+    """What a failed tool said: its first line that is no warning; of a traceback, the last."""
+    for text in (outcome.stderr, outcome.stdout):
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        errors = [line for line in lines if "warning" not in line.lower()]
+        if errors:
+            line = errors[-1] if any("Traceback" in line for line in lines) else errors[0]
+            return f": {line if len(line) <= 200 else line[:199] + '…'}"
+    return ""
