@@ -1,0 +1,288 @@
+"""How the model is to be run: resources, probes, golden inputs, alerts, logs, rollback."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Discriminator
+
+from pipeline.manifest.fields import Section, field, section
+from pipeline.manifest.values import (
+    CpuQuantity,
+    Duration,
+    Endpoint,
+    Identifier,
+    Line,
+    MemoryQuantity,
+    Name,
+    Share,
+)
+
+_CLUSTER = "Cluster objects: "
+
+
+class Amounts(Section):
+    """An amount of CPU and of memory."""
+
+    cpu: CpuQuantity | None = field(
+        "CPU cores.", f"Judged by the policy. {_CLUSTER}the container's resources.", None
+    )
+    memory: MemoryQuantity | None = field(
+        "Memory.", f"Judged by the policy. {_CLUSTER}the container's resources.", None
+    )
+
+
+class Resources(Section):
+    """What one replica is given."""
+
+    requests: Amounts | None = section("What is set aside for one replica.", None)
+    limits: Amounts | None = section("What one replica may not exceed.", None)
+
+
+class Autoscaling(Section):
+    """How the number of replicas follows the load."""
+
+    enabled: bool = field(
+        "Whether replicas follow the load; the other three are then required.",
+        f"{_CLUSTER}a HorizontalPodAutoscaler, or none.",
+    )
+    min_replicas: int | None = field(
+        "The fewest replicas.", f"{_CLUSTER}the autoscaler's lower bound.", None, ge=1, le=1000
+    )
+    max_replicas: int | None = field(
+        "The most replicas.", f"{_CLUSTER}the autoscaler's upper bound.", None, ge=1, le=1000
+    )
+    target_cpu_utilization: int | None = field(
+        "The CPU use to aim for, in percent of the request.",
+        f"{_CLUSTER}the autoscaler's target.",
+        None,
+        ge=1,
+        le=100,
+    )
+
+
+class _Probe(Section):
+    initial_delay_seconds: int = field(
+        "How long to wait before the first probe.", f"{_CLUSTER}the probe.", 5, ge=0, le=3600
+    )
+    period_seconds: int = field(
+        "How long to wait between probes.", f"{_CLUSTER}the probe.", 10, ge=1, le=3600
+    )
+    timeout_seconds: int = field(
+        "How long an answer may take.", f"{_CLUSTER}the probe.", 2, ge=1, le=600
+    )
+    failure_threshold: int = field(
+        "How many probes in a row may fail.", f"{_CLUSTER}the probe.", 3, ge=1, le=100
+    )
+
+
+class HealthCheck(_Probe):
+    """Whether a replica must be restarted."""
+
+    path: Literal["/health"] = field(
+        "The server's liveness path.", f"{_CLUSTER}the liveness probe.", "/health"
+    )
+
+
+class ReadinessCheck(_Probe):
+    """Whether a replica may get requests."""
+
+    path: Literal["/ready"] = field(
+        "The server's readiness path.", f"{_CLUSTER}the readiness probe.", "/ready"
+    )
+
+
+class Expected(Section):
+    """The answer that a golden input must get."""
+
+    prediction: Name = field(
+        "The class that must be predicted; one of the signature's.",
+        "Another prediction keeps the new version from traffic.",
+    )
+    probabilities: Mapping[Name, Share] | None = field(
+        "The probability of every class; together they make 1.",
+        "Another probability keeps the new version from traffic.",
+        None,
+    )
+    tolerance: float | None = field(
+        "How far each probability may be off; 0.001 when left out.",
+        "Widens or narrows what counts as the same probability.",
+        None,
+        gt=0,
+        le=0.5,
+    )
+
+
+class GoldenInput(Section):
+    """An input whose answer is known: asked before a new version gets any traffic."""
+
+    name: Line = field("What the case shows.", "Names the case when it fails.")
+    instance: Mapping[Name, float] = field(
+        "A value for every feature of the signature, within its range.",
+        "Sent to the new version before it gets traffic.",
+        min_length=1,
+    )
+    expected: Expected = section("The answer that it must get.")
+
+
+class Inference(Section):
+    """How the server is run and how it is known to work."""
+
+    replicas: int = field(
+        "How many replicas run when nothing scales them.",
+        f"{_CLUSTER}the Deployment's replicas. The process target runs one server.",
+        1,
+        ge=1,
+        le=1000,
+    )
+    resources: Resources | None = section("What one replica is given.", None)
+    autoscaling: Autoscaling | None = section("How replicas follow the load.", None)
+    health_check: HealthCheck = section(
+        "Whether a replica must be restarted.", HealthCheck(), alias="healthCheck"
+    )
+    readiness_check: ReadinessCheck = section(
+        "Whether a replica may get requests.", ReadinessCheck(), alias="readinessCheck"
+    )
+    golden_inputs: tuple[GoldenInput, ...] = section(
+        "Inputs whose answers are known; at least one.", min_length=1, max_length=100
+    )
+
+
+class DriftDetection(Section):
+    """Watching whether live inputs move away from the reference data."""
+
+    enabled: bool = field(
+        "Whether drift is watched; the other two are then required.",
+        f"{_CLUSTER}the drift rules, or none.",
+    )
+    threshold: float | None = field(
+        "The drift that is too much.", f"{_CLUSTER}the drift rules.", None, gt=0
+    )
+    window: Duration | None = field(
+        "Over how long it is measured.", f"{_CLUSTER}the drift rules.", None
+    )
+
+
+class _Alert(Section):
+    name: Identifier = field("The alert's name.", f"{_CLUSTER}the alert rule's name.")
+    window: Duration = field("Over how long it is measured.", f"{_CLUSTER}the alert rule.")
+    severity: Literal["critical", "warning"] = field(
+        "How urgent it is.", f"{_CLUSTER}the alert rule's severity label."
+    )
+
+
+class ErrorRateAlert(_Alert):
+    """Too many requests fail."""
+
+    metric: Literal["error_rate"] = field(
+        "What is watched: the share of failed requests.", f"{_CLUSTER}the alert rule's query."
+    )
+    threshold: Share = field("The share that is too much.", f"{_CLUSTER}the alert rule's query.")
+
+
+class LatencyAlert(_Alert):
+    """Answers take too long."""
+
+    metric: Literal["latency_p99"] = field(
+        "What is watched: the time within which 99 % of requests are answered.",
+        f"{_CLUSTER}the alert rule's query.",
+    )
+    threshold: Duration = field("The time that is too long.", f"{_CLUSTER}the alert rule's query.")
+
+
+class DriftAlert(_Alert):
+    """Inputs move away from the reference data. Needs drift detection."""
+
+    metric: Literal["drift"] = field(
+        "What is watched: the inputs' drift.", f"{_CLUSTER}the alert rule's query."
+    )
+    threshold: float = field("The drift that is too much.", f"{_CLUSTER}the alert rule.", gt=0)
+
+
+Alert = Annotated[ErrorRateAlert | LatencyAlert | DriftAlert, Discriminator("metric")]
+
+
+class Monitoring(Section):
+    """What is watched once the model serves."""
+
+    enabled: bool = field(
+        "Whether the model is watched.",
+        f"Judged by the policy. {_CLUSTER}the alert rules, or none.",
+    )
+    drift_detection: DriftDetection | None = section("Whether drift is watched.", None)
+    alerts: tuple[Alert, ...] = section("When to tell somebody.", (), max_length=100)
+
+
+class MetricsEndpoint(Section):
+    """The server's own numbers."""
+
+    enabled: bool = field(
+        "Whether the server counts requests, errors and times.", "The server's /metrics, or none."
+    )
+
+
+class Logging(Section):
+    """The server's log."""
+
+    level: Literal["debug", "info", "warning", "error"] = field(
+        "The least that is logged.", "The server's log.", "info"
+    )
+    format: Literal["json", "text"] = field("The form of a log line.", "The server's log.", "json")
+
+
+class Tracing(Section):
+    """Traces of single requests."""
+
+    enabled: bool = field(
+        "Whether requests are traced; the endpoint is then required.",
+        f"{_CLUSTER}the exporter's settings in the server's environment, or none.",
+    )
+    endpoint: Endpoint | None = field(
+        "The collector that takes the traces.", f"{_CLUSTER}the exporter's address.", None
+    )
+
+
+class Observability(Section):
+    """What the server tells about itself."""
+
+    metrics: MetricsEndpoint = section("The server's own numbers.", MetricsEndpoint(enabled=True))
+    logging: Logging = section("The server's log.", Logging())
+    tracing: Tracing = section("Traces of single requests.", Tracing(enabled=False))
+
+
+class ErrorRateTrigger(Section):
+    """A new version that fails too often does not stay."""
+
+    threshold: Share = field(
+        "The share of failed requests that is too much.",
+        f"A new version above it is refused or taken back. {_CLUSTER}the rollback rule.",
+    )
+    window: Duration = field("Over how long it is measured.", f"{_CLUSTER}the rollback rule.")
+
+
+class LatencyTrigger(Section):
+    """A new version that answers too slowly does not stay."""
+
+    threshold: Duration = field(
+        "The time within which 99 % of requests must be answered.",
+        f"A new version above it is refused or taken back. {_CLUSTER}the rollback rule.",
+    )
+    window: Duration = field("Over how long it is measured.", f"{_CLUSTER}the rollback rule.")
+
+
+class Triggers(Section):
+    """What takes a new version back."""
+
+    error_rate: ErrorRateTrigger | None = section("Too many failed requests.", None)
+    latency_p99: LatencyTrigger | None = section("Too slow answers.", None)
+
+
+class Rollback(Section):
+    """Whether a new version that does badly is taken back."""
+
+    enabled: bool = field(
+        "Whether the triggers count; at least one is then required.",
+        "Without it, only golden inputs and probes decide about a new version.",
+    )
+    triggers: Triggers | None = section("What takes a new version back.", None)
