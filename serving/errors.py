@@ -1,0 +1,23 @@
+"""Why a server cannot start on its release. Each says so in one line, without a traceback."""
+
+from __future__ import annotations
+
+
+class ServingError(Exception):
+    """The base of every reason."""
+
+
+class InvalidSettings(ServingError):
+    """The release's settings.json is missing, damaged or of another format."""
+
+
+class TamperedModel(ServingError):
+    """The model file is not the one that the release names."""
+
+
+class UnsafeArchive(ServingError):
+    """The model file is damaged or may do more than compute. Nothing of it has been loaded."""
+
+
+class UnfitModel(ServingError):
+    """The model loads but does not answer as the release's signature promises."""

@@ -1,0 +1,116 @@
+"""Instances of a request checked against the model's signature and turned into rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from serving.settings import Feature
+
+MAX_INSTANCES = 1000
+# The model computes in 32 bits: a larger number would reach it as infinity.
+_LARGEST = 3.4028234663852886e38
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One value that the signature does not allow, complete enough to be mended by the caller.
+
+    `instance` is its index in the request, `feature` its name; None when the whole is meant.
+    """
+
+    instance: int | None
+    feature: str | None
+    value: Any
+    expected: str
+
+
+class InvalidInstances(Exception):
+    """The request's instances are refused, with every fault found."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__(f"{len(self.faults)} values do not fit the model's signature")
+
+
+def to_rows(instances: Any, features: Sequence[Feature]) -> list[list[float]]:
+    """One row of numbers per instance, in the signature's order; raises InvalidInstances.
+
+    An instance is an object by feature name or an array in the order of the signature.
+    """
+    if not isinstance(instances, list) or not 0 < len(instances) <= MAX_INSTANCES:
+        size = len(instances) if isinstance(instances, list) else instances
+        expected = f"an array of 1 to {MAX_INSTANCES} instances"
+        raise InvalidInstances([Fault(None, None, size, expected)])
+    faults: list[Fault] = []
+    rows = [_row(instance, i, features, faults) for i, instance in enumerate(instances)]
+    if faults:
+        raise InvalidInstances(faults)
+    return rows
+
+
+def _row(
+    instance: Any, index: int, features: Sequence[Feature], faults: list[Fault]
+) -> list[float]:
+    if isinstance(instance, dict):
+        if instance.keys() != {feature.name for feature in features}:
+            _names(instance, index, features, faults)
+            return []
+        values = [instance[feature.name] for feature in features]
+    elif isinstance(instance, list):
+        if len(instance) != len(features):
+            expected = f"{len(features)} numbers, one for each feature"
+            faults.append(Fault(index, None, f"{len(instance)} values", expected))
+            return []
+        values = instance
+    else:
+        faults.append(Fault(index, None, instance, "an object of features or an array of numbers"))
+        return []
+    for feature, value in zip(features, values, strict=True):
+        if not _fits(value, feature):
+            faults.append(Fault(index, feature.name, value, expected_of(feature)))
+    return values
+
+
+def _names(
+    instance: dict[str, Any], index: int, features: Sequence[Feature], faults: list[Fault]
+) -> None:
+    known = {feature.name for feature in features}
+    for feature in features:
+        if feature.name not in instance:
+            expected = f"{expected_of(feature)}; it is missing"
+            faults.append(Fault(index, feature.name, None, expected))
+    for name, value in instance.items():
+        if name not in known:
+            faults.append(Fault(index, name, value, "no such feature: see /model/info"))
+
+
+def _fits(value: Any, feature: Feature) -> bool:
+    # bool is a subclass of int, so the type is compared and not the instance tested
+    kind = type(value)
+    if kind is float:
+        if not math.isfinite(value) or (feature.type == "integer" and not value.is_integer()):
+            return False
+    elif kind is not int:
+        return False
+    if feature.minimum is not None and value < feature.minimum:
+        return False
+    if feature.maximum is not None and value > feature.maximum:
+        return False
+    return bool(-_LARGEST <= value <= _LARGEST)
+
+
+def expected_of(feature: Feature) -> str:
+    """What the feature accepts, in words."""
+    kind = "a whole number" if feature.type == "integer" else "a number"
+    match feature.minimum, feature.maximum:
+        case None, None:
+            return kind
+        case low, None:
+            return f"{kind} of at least {low:g}"
+        case None, high:
+            return f"{kind} of at most {high:g}"
+        case low, high:
+            return f"{kind} from {low:g} to {high:g}"

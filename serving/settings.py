@@ -1,0 +1,212 @@
+"""What the server knows about its release: `settings.json`, read strictly once at the start."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, TypeVar, cast
+
+from serving.errors import InvalidSettings
+
+FORMAT = 1
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One input of the model. The range is inclusive; None leaves that side open."""
+
+    name: str
+    type: Literal["float", "integer"]
+    minimum: float | None
+    maximum: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenInput:
+    """An instance and what the model must answer: the class, and when given the probabilities,
+    each within `tolerance`."""
+
+    name: str
+    instance: dict[str, Any]
+    prediction: str
+    probabilities: dict[str, float] | None
+    tolerance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A release as the server sees it. `release` and `digest` are `sha256:<hex>`."""
+
+    release: str
+    name: str
+    version: str
+    framework: str
+    description: str
+    file: Path
+    digest: str
+    inputs: tuple[Feature, ...]
+    classes: tuple[str, ...]
+    golden_inputs: tuple[GoldenInput, ...]
+    log_level: str
+    log_format: Literal["json", "text"]
+    metrics: bool
+
+
+def load(folder: Path, release_digest: str) -> Settings:
+    """Read `settings.json` of the release in `folder`; raises InvalidSettings."""
+    path = folder / "settings.json"
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InvalidSettings(f"{path.name} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidSettings(f"{path.name} is no JSON: {error}") from error
+    top = _Fields(document, "settings")
+    if (found := top.take("format", _any)) != FORMAT:
+        raise InvalidSettings(f"settings.format is {found!r}, and this server reads {FORMAT}")
+    model = _Fields(top.take("model", _any), "settings.model")
+    signature = _Fields(top.take("signature", _any), "settings.signature")
+    logging = _Fields(top.take("logging", _any), "settings.logging")
+    metrics = _Fields(top.take("metrics", _any), "settings.metrics")
+    settings = Settings(
+        release=release_digest,
+        name=model.take("name", _text),
+        version=model.take("version", _text),
+        framework=model.take("framework", _text),
+        description=model.take("description", _text, default=""),
+        file=folder / model.take("file", _inside),
+        digest=model.take("digest", _digest),
+        inputs=signature.take("inputs", _list_of(_feature)),
+        classes=signature.take("classes", _list_of(_text)),
+        golden_inputs=top.take("golden_inputs", _list_of(_golden)),
+        log_level=logging.take("level", _one_of("debug", "info", "warning", "error")),
+        log_format=cast(Literal["json", "text"], logging.take("format", _one_of("json", "text"))),
+        metrics=metrics.take("enabled", _flag),
+    )
+    for fields in (top, model, signature, logging, metrics):
+        fields.end()
+    _distinct([feature.name for feature in settings.inputs], "settings.signature.inputs")
+    _distinct(list(settings.classes), "settings.signature.classes")
+    return settings
+
+
+class _Fields:
+    """The fields of a JSON object, each taken once; `end` refuses what nobody took."""
+
+    def __init__(self, value: Any, place: str) -> None:
+        if not isinstance(value, dict):
+            raise InvalidSettings(f"{place} is {value!r} instead of an object")
+        self._left = dict(value)
+        self._place = place
+
+    def take(self, key: str, check: Callable[[Any, str], _T], default: _T | None = None) -> _T:
+        """The field `key`; absent or null it is `default`, or missing when there is none."""
+        value = self._left.pop(key, None)
+        if value is None:
+            if default is None:
+                raise InvalidSettings(f"{self._place}.{key} is missing")
+            return default
+        return check(value, f"{self._place}.{key}")
+
+    def end(self) -> None:
+        if self._left:
+            raise InvalidSettings(f"{self._place} holds the unknown {', '.join(self._left)}")
+
+
+def _feature(value: Any, place: str) -> Feature:
+    fields = _Fields(value, place)
+    feature = Feature(
+        name=fields.take("name", _text),
+        type=cast(Literal["float", "integer"], fields.take("type", _one_of("float", "integer"))),
+        minimum=_finite(fields.take("minimum", _number, default=-math.inf)),
+        maximum=_finite(fields.take("maximum", _number, default=math.inf)),
+    )
+    fields.end()
+    return feature
+
+
+def _golden(value: Any, place: str) -> GoldenInput:
+    fields = _Fields(value, place)
+    expected = _Fields(fields.take("expected", _any), f"{place}.expected")
+    probabilities: Any = expected.take("probabilities", _any, default={})
+    if not isinstance(probabilities, dict):
+        raise InvalidSettings(f"{place}.expected.probabilities is {probabilities!r}")
+    golden = GoldenInput(
+        name=fields.take("name", _text),
+        instance=dict(_Fields(fields.take("instance", _any), f"{place}.instance")._left),
+        prediction=expected.take("prediction", _text),
+        probabilities={k: _number(v, f"{place}.{k}") for k, v in probabilities.items()} or None,
+        tolerance=expected.take("tolerance", _number, default=0.0),
+    )
+    fields.end()
+    expected.end()
+    return golden
+
+
+def _any(value: Any, place: str) -> Any:
+    return value
+
+
+def _text(value: Any, place: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidSettings(f"{place} is {value!r} instead of a text")
+    return value
+
+
+def _number(value: Any, place: str) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise InvalidSettings(f"{place} is {value!r} instead of a number")
+    return value
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _flag(value: Any, place: str) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidSettings(f"{place} is {value!r} instead of true or false")
+    return value
+
+
+def _digest(value: Any, place: str) -> str:
+    text = _text(value, place)
+    hexadecimal = text.removeprefix("sha256:")
+    if len(text) != 71 or len(hexadecimal) != 64 or set(hexadecimal) - set("0123456789abcdef"):
+        raise InvalidSettings(f"{place} is {value!r} instead of sha256:<64 hex digits>")
+    return text
+
+
+def _inside(value: Any, place: str) -> str:
+    path = PurePosixPath(_text(value, place))
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise InvalidSettings(f"{place} is {value!r}, which is no path inside the release")
+    return str(path)
+
+
+def _one_of(*allowed: str) -> Callable[[Any, str], str]:
+    def check(value: Any, place: str) -> str:
+        if value not in allowed:
+            raise InvalidSettings(f"{place} is {value!r} instead of {' or '.join(allowed)}")
+        return str(value)
+
+    return check
+
+
+def _list_of(check: Callable[[Any, str], _T]) -> Callable[[Any, str], tuple[_T, ...]]:
+    def checked(value: Any, place: str) -> tuple[_T, ...]:
+        if not isinstance(value, list) or not value:
+            raise InvalidSettings(f"{place} is {value!r} instead of a list with entries")
+        return tuple(check(item, f"{place}[{index}]") for index, item in enumerate(value))
+
+    return checked
+
+
+def _distinct(names: list[str], place: str) -> None:
+    if len(set(names)) != len(names):
+        raise InvalidSettings(f"{place} holds a name twice")
