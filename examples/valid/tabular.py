@@ -81,8 +81,11 @@ def export(model: Classifier, path: Path) -> None:
     program = torch.export.export(
         model, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},)
     )
-    # A server needs no example rows, and an archive without them carries no pickled data of ours.
+    # A server needs neither the example rows, which would be pickled, nor the names of our files.
     program.example_inputs = None
+    for node in program.graph.nodes:
+        for key in ("stack_trace", "nn_module_stack"):
+            node.meta.pop(key, None)
     torch.export.save(program, path)
 
 
