@@ -113,6 +113,7 @@ class _Reader:
     lines: dict[Place, int] = field(default_factory=dict)
     spoiled: set[Place] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
+    aliases: set[str] = field(default_factory=set)
 
     def read(self) -> dict[str, Any]:
         events: Iterator[Any] = iter(yaml.parse(self.text, Loader=LOADER))
@@ -150,6 +151,11 @@ class _Reader:
         """The value that starts at `event`; None where it is refused."""
         self.lines.setdefault(path, event.start_mark.line + 1)
         if isinstance(event, yaml.AliasEvent):
+            # A bomb uses each of its aliases many times; once says it.
+            self.spoiled.add(path)
+            if event.anchor in self.aliases:
+                return None
+            self.aliases.add(str(event.anchor))
             return self._spoil(
                 path, event, f"the alias *{shorten(str(event.anchor))}", "no aliases",
                 "Write the value out where it is needed.",

@@ -66,22 +66,23 @@ def _problem(document: Document, error: ErrorDetails, place: Place, is_key: bool
         reason = "missing" if reason == "union_tag_not_found" else reason
     value = at(document.root, place)
     schema = _schema_at(document.root, place)
-    description = _lowered(schema.get("description", "what this field says."))
+    description = schema.get("description", "")
+    correct = f"Correct it. Meaning: {description}" if description else "Correct it."
     if reason == "extra_forbidden":
         return _unknown(document, place)
     if reason == "missing":
         shown_value, expected = "missing", words(schema)
-        remedy = f"Add it: {description}"
+        remedy = correct.replace("Correct", "Add", 1)
     elif is_key:
         shown_value = "a key that is not allowed"
         expected = words(_schema_at(document.root, place[:-1]).get("propertyNames", {}))
         remedy = "Rename it."
     elif reason == "value_error":
         shown_value, expected = shown(value), str(error["ctx"]["error"])
-        remedy = f"Correct it: {description}"
+        remedy = correct
     else:
         shown_value, expected = shown(value), words(schema)
-        remedy = f"Correct it: {description}"
+        remedy = correct
         wanted, given = _family(schema), kind(value)
         if wanted and wanted != given and not (wanted == "a number" and given == "a whole number"):
             expected += f", not {given}"
@@ -215,10 +216,6 @@ def _family(schema: Mapping[str, Any]) -> str:
         "array": "a list",
         "object": "a mapping",
     }.get(schema.get("type", ""), "a mapping" if "oneOf" in schema else "")
-
-
-def _lowered(sentence: str) -> str:
-    return sentence[0].lower() + sentence[1:] if sentence[1:2].islower() else sentence
 
 
 def _conversion(wanted: str, value: Any) -> str:

@@ -50,12 +50,11 @@ def _tidied(node: Any, keys: dict[str, dict[str, Any]]) -> Any:
         return [_tidied(item, keys) for item in node]
     if not isinstance(node, dict):
         return node
-    tidy = {key: _tidied(value, keys) for key, value in node.items()}
+    # Defaults of whole sections list fields that are left out by default as null.
+    tidy = {key: _tidied(value, keys) for key, value in node.items() if value is not None}
     if isinstance(tidy.get("title"), str):
         del tidy["title"]
     tidy.pop("discriminator", None)
-    if tidy.get("default", 0) is None:
-        del tidy["default"]
     if tidy.get("format") == "date":
         tidy["pattern"] = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
     branches = tidy.get("anyOf", [])
