@@ -31,8 +31,9 @@ class Scanner:
 
     `name` is what policies and reports call it, `command` the program, `package` the distribution
     that provides it, `reads` the inputs it wants. `network` marks a scanner that asks a service:
-    its answer holds for a day, not for ever. `parse` takes the call's outcome and the tool's
-    version and never raises: what it cannot read is a report `not run` that says why.
+    its answer holds for a day, not for ever. `report` is the output file that holds its own
+    report; empty, it is on stdout. `parse` takes the call's outcome and the tool's version and
+    never raises: what it cannot read is a report `not run` that says why.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Scanner:
     invocation: Callable[[Mapping[str, Path]], Invocation]
     parse: Callable[[Outcome, str], ToolReport]
     network: bool = False
+    report: str = ""
 
 
 class NoResult(Exception):

@@ -107,4 +107,5 @@ SCANNER = Scanner(
     invocation=invocation,
     parse=parse,
     network=True,
+    report=REPORT,
 )

@@ -1,0 +1,220 @@
+"""Scan: every scanner over the server, the submission, the Dockerfile and the lock; one verdict.
+
+All scanners run to their reports; only then does the supply chain policy decide, from the
+reports alone, which findings block and which scanners must have run.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from pipeline import digest, policy
+from pipeline.findings import Finding, ToolReport, ToolStatus
+from pipeline.manifest import Manifest
+from pipeline.record import Outcome, StageReport
+from pipeline.resources import folder
+from pipeline.runtimes.interface import ToolNotFound
+from pipeline.scanning import kept, merging, submission
+from pipeline.stages.build import Release
+from pipeline.stages.interface import Context
+from pipeline.state import write_atomically
+from pipeline.tools import interface as tools
+from pipeline.tools.interface import Scanner
+from pipeline.tools.registry import SCANNERS
+
+STAGE = "scan"
+PACKAGE = "mlifecycle.supply_chain"
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """One scanner's result, and whether it was found instead of made."""
+
+    scanner: Scanner
+    result: kept.Result
+    reused: bool
+
+    @property
+    def report(self) -> ToolReport:
+        """What the result means."""
+        return self.result.report
+
+
+async def run(
+    context: Context,
+    manifest: Manifest,
+    release: Release,
+    scanners: Sequence[Scanner] = SCANNERS,
+) -> StageReport:
+    """Scan a built release and the folder that its manifest came from.
+
+    Leaves in the run's folder every tool's own report and log, and `findings.json` with the
+    merged findings and what was left out of the scan. Raises InvalidInput when the manifest's
+    folder cannot be scanned.
+    """
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mlifecycle-scan-") as room:
+        inputs, left_out = await anyio.to_thread.run_sync(
+            _lay_out, context, manifest, release, Path(room)
+        )
+        digests = await anyio.to_thread.run_sync(_digests, inputs)
+        scanned = await _scan_all(context, scanners, inputs, digests)
+    found = merging.merge(finding for each in scanned for finding in each.report.findings)
+    reports = [each.report for each in scanned]
+    artifacts = _leave(context.run_folder, scanned, found, left_out)
+    verdict = await policy.judge(
+        context.engine,
+        context.bundle,
+        PACKAGE,
+        {
+            "environment": context.environment,
+            "subject": STAGE,
+            "scan": {
+                "tools": [report.model_dump(mode="json") for report in reports],
+                "findings": [finding.model_dump(mode="json") for finding in found],
+            },
+        },
+    )
+    return StageReport(
+        stage=STAGE,
+        outcome=Outcome.PASSED if verdict.allowed else Outcome.DENIED,
+        summary=_summary(reports, found, left_out),
+        inputs=digests,
+        outputs={
+            "findings": digest.of_json([finding.model_dump(mode="json") for finding in found]),
+            "policies": verdict.policy_digest,
+        },
+        violations=verdict.violations,
+        tools=tuple(reports),
+        artifacts=artifacts,
+        seconds=time.monotonic() - began,
+        reused=all(each.reused for each in scanned),
+    )
+
+
+def _lay_out(
+    context: Context, manifest: Manifest, release: Release, room: Path
+) -> tuple[dict[str, Path], dict[str, str]]:
+    uri = manifest.model.spec.model.uri
+    elsewhere = [context.state.root]
+    if "://" not in uri:
+        elsewhere.append(manifest.folder / uri)
+    copied = room / tools.SUBMISSION
+    left_out = submission.copy(manifest.folder, copied, elsewhere)
+    inputs = {
+        tools.SERVER: release.folder / "server",
+        tools.SUBMISSION: copied,
+        tools.DOCKERFILE: folder("serving") / "Dockerfile",
+        tools.LOCK: release.lock,
+        tools.RULES: folder("policies") / "semgrep",
+    }
+    return inputs, left_out
+
+
+def _digests(inputs: Mapping[str, Path]) -> dict[str, str]:
+    return {
+        name: digest.of_folder(path) if path.is_dir() else digest.of_file(path)
+        for name, path in inputs.items()
+    }
+
+
+async def _scan_all(
+    context: Context,
+    scanners: Sequence[Scanner],
+    inputs: Mapping[str, Path],
+    digests: dict[str, str],
+) -> list[Scanned]:
+    code = digest.of_folder(Path(tools.__file__).parent)
+    done: dict[str, Scanned] = {}
+
+    async def one(scanner: Scanner) -> None:
+        done[scanner.name] = await _scan(context, scanner, inputs, digests, code)
+
+    async with anyio.create_task_group() as group:
+        for scanner in scanners:
+            group.start_soon(one, scanner)
+    return [done[scanner.name] for scanner in scanners]
+
+
+async def _scan(
+    context: Context,
+    scanner: Scanner,
+    inputs: Mapping[str, Path],
+    digests: dict[str, str],
+    code: str,
+) -> Scanned:
+    now = datetime.now(UTC)
+    version = await context.runtime.version(scanner.command) or ""
+    key = kept.key_of(scanner, version, context.runtime.name, digests, code, now)
+    place = context.state.cached(f"{STAGE}-{scanner.name}", key)
+    known = kept.load(place, key, now) if version else None
+    if known is not None:
+        return Scanned(scanner, known, reused=True)
+    context.progress.step(f"{scanner.name} {version}".strip() + " is looking")
+    call = scanner.invocation({name: inputs[name] for name in scanner.reads})
+    try:
+        outcome = await context.runtime.run(call)
+    except ToolNotFound as problem:
+        report = tools.not_run(scanner.name, version, str(problem))
+        return Scanned(scanner, kept.Result(key=key, at=now, report=report, raw="", log=""), False)
+    report = scanner.parse(outcome, version)
+    raw = (
+        outcome.files.get(scanner.report, b"").decode(errors="replace")
+        if scanner.report
+        else outcome.stdout
+    )
+    result = kept.Result(key=key, at=now, report=report, raw=raw, log=outcome.stderr)
+    return Scanned(scanner, kept.save(place, scanner, result), reused=False)
+
+
+def _leave(
+    run_folder: Path,
+    scanned: Sequence[Scanned],
+    found: Sequence[Finding],
+    left_out: Mapping[str, str],
+) -> dict[str, str]:
+    """Write the reports; return their places by name."""
+    artifacts: dict[str, str] = {}
+
+    def leave(name: str, text: str) -> None:
+        write_atomically(run_folder / "reports" / name, text.encode())
+        artifacts[name] = f"reports/{name}"
+
+    for each in scanned:
+        if each.result.raw:
+            leave(f"{each.scanner.name}.json", each.result.raw)
+        if each.result.log:
+            leave(f"{each.scanner.name}.log", each.result.log)
+    document = {
+        "tools": [each.report.model_dump(mode="json", exclude={"findings"}) for each in scanned],
+        "findings": [finding.model_dump(mode="json") for finding in found],
+        "left_out": dict(left_out),
+    }
+    leave("findings.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    return artifacts
+
+
+def _summary(
+    reports: Sequence[ToolReport], found: Sequence[Finding], left_out: Mapping[str, str]
+) -> str:
+    absent = [report.tool for report in reports if report.status is ToolStatus.NOT_RUN]
+    counts = Counter(finding.severity for finding in found)
+    worst = sorted(counts, key=lambda severity: -severity.rank)
+    parts = [f"{len(reports) - len(absent)} of {len(reports)} scanners ran"]
+    if absent:
+        parts[0] += f" (not run: {', '.join(absent)})"
+    detail = ", ".join(f"{counts[severity]} {severity}" for severity in worst)
+    parts.append(f"{len(found)} findings" + (f" ({detail})" if detail else ""))
+    if left_out:
+        parts.append(f"{len(left_out)} files or folders left out")
+    return "; ".join(parts)
