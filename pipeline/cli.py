@@ -12,13 +12,16 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline import __version__
 from pipeline.environment import Environment
 from pipeline.errors import InvalidInput, MlifecycleError, Problem
+
+if TYPE_CHECKING:
+    from pipeline.release import Result as RunResult
 
 Command = Callable[..., Any]
 YES, NO, INVALID, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -134,13 +137,22 @@ def _pipeline(goal: str, manifest: Path, output: str, **settings: Any) -> int:
     from pipeline.reports import terminal
 
     request = release.Request(goal=release.Goal(goal), manifest=manifest, **settings)
-    observer = terminal.Live(sys.stderr)
-    record = anyio.run(release.run, request, observer)
+    return _show_run(output, anyio.run(release.run, request, terminal.Live(sys.stderr)))
+
+
+def _show_run(output: str, result: RunResult) -> int:
+    from pipeline.reports import terminal
+
     if output == "json":
-        _print_json(record.model_dump(mode="json"))
+        document = result.record.model_dump(mode="json")
+        document["folder"] = str(result.folder)
+        document["url"] = result.served.url if result.served else None
+        _print_json(document)
     else:
-        click.echo(terminal.summary(record, request.state.runs / record.id, sys.stdout), nl=False)
-    return YES if record.outcome == "passed" else NO
+        click.echo(terminal.summary(result.record, result.folder, sys.stdout), nl=False)
+        if result.served is not None:
+            click.echo(terminal.served(result.served, result.manifest, sys.stdout), nl=False)
+    return YES if result.record.outcome == "passed" else NO
 
 
 def _request_settings(
@@ -262,20 +274,19 @@ def deploy(manifest: Path, output: str, port: int | None, wait: float, **options
     )
 
 
-def _operate(operation: str, output: str, state: Path, **arguments: Any) -> int:
-    import anyio
-
-    from pipeline import operations
-    from pipeline.reports import terminal
+def _local(state: Path, environment: str) -> tuple[Any, Environment]:
     from pipeline.state import State
 
-    call = functools.partial(getattr(operations, operation), State(state.absolute()), **arguments)
-    result = anyio.run(call)
+    return State(state.absolute()), Environment(environment)
+
+
+def _show(output: str, document: Any, text: str) -> None:
     if output == "json":
-        _print_json(result.document())
-    else:
-        click.echo(terminal.safe(result.text()))
-    return YES if result.good else NO
+        _print_json(document)
+        return
+    from pipeline.reports import terminal
+
+    click.echo(terminal.safe(text))
 
 
 @cli.command()
@@ -284,12 +295,21 @@ def _operate(operation: str, output: str, state: Path, **arguments: Any) -> int:
 def status(name: str | None, environment: str, state: Path, output: str) -> int:
     """Say what serves where, and repair what a killed command left behind.
 
+    Exit code 1 when something should serve and is not healthy.
+
     \b
     Examples:
       mlifecycle status
       mlifecycle status fraud-detector --output json
     """
-    return _operate("status", output, state, name=name, environment=Environment(environment))
+    import anyio
+
+    from pipeline import operations
+    from pipeline.reports import operations as reports
+
+    found = anyio.run(operations.status, *_local(state, environment), name)
+    _show(output, reports.status_document(found), reports.status_text(found))
+    return YES if all(entry.good for entry in found) else NO
 
 
 @cli.command()
@@ -302,7 +322,14 @@ def history(name: str, environment: str, state: Path, output: str) -> int:
     Example:
       mlifecycle history fraud-detector
     """
-    return _operate("history", output, state, name=name, environment=Environment(environment))
+    import anyio
+
+    from pipeline import operations
+    from pipeline.reports import operations as reports
+
+    events = anyio.run(operations.history, *_local(state, environment), name)
+    _show(output, reports.history_document(events), reports.history_text(events))
+    return YES
 
 
 @cli.command()
@@ -317,13 +344,15 @@ def rollback(name: str, version: str | None, environment: str, state: Path, outp
       mlifecycle rollback fraud-detector
       mlifecycle rollback fraud-detector --to 1.1.0
     """
-    return _operate(
-        "rollback",
+    import anyio
+
+    from pipeline import operations
+    from pipeline.reports import terminal
+
+    live = terminal.Live(sys.stderr)
+    return _show_run(
         output,
-        state,
-        name=name,
-        version=version,
-        environment=Environment(environment),
+        anyio.run(operations.rollback, *_local(state, environment), name, version, live),
     )
 
 
@@ -332,15 +361,19 @@ def rollback(name: str, version: str | None, environment: str, state: Path, outp
 @click.option("--lines", type=click.IntRange(1), default=100, show_default=True)
 @deployment_options
 def logs(name: str, lines: int, environment: str, state: Path, output: str) -> int:
-    """Show the last lines of a deployment's server and supervisor logs.
+    """Show the last lines that a deployment's servers and supervisor wrote.
 
     \b
     Example:
       mlifecycle logs fraud-detector --lines 20
     """
-    return _operate(
-        "logs", output, state, name=name, lines=lines, environment=Environment(environment)
-    )
+    import anyio
+
+    from pipeline import operations
+
+    found = anyio.run(operations.logs, *_local(state, environment), name, lines)
+    _show(output, found, "\n".join(found))
+    return YES
 
 
 @cli.command()
@@ -353,7 +386,13 @@ def stop(name: str, environment: str, state: Path, output: str) -> int:
     Example:
       mlifecycle stop fraud-detector
     """
-    return _operate("stop", output, state, name=name, environment=Environment(environment))
+    import anyio
+
+    from pipeline import operations
+
+    stopped = anyio.run(operations.stop, *_local(state, environment), name)
+    _show(output, {"stopped": stopped}, f"{name} {'is stopped' if stopped else 'was not serving'}.")
+    return YES
 
 
 @cli.command()
@@ -362,11 +401,21 @@ def stop(name: str, environment: str, state: Path, output: str) -> int:
 def doctor(state: Path, output: str) -> int:
     """Name each missing tool, what it is for and how to get it.
 
+    Exit code 3 when something is missing that the pipeline cannot do without.
+
     \b
     Example:
       mlifecycle doctor
     """
-    return _operate("examine", output, state)
+    import anyio
+
+    from pipeline import doctor as examination
+    from pipeline.runtimes.host import Host
+    from pipeline.state import State
+
+    checks = anyio.run(examination.examine, Host(), State(state.absolute()))
+    _show(output, examination.document(checks), examination.text(checks))
+    return YES if examination.good(checks) else FAILED
 
 
 def _print_json(document: Any) -> None:

@@ -20,6 +20,7 @@ def of_json(value: Any) -> str:
 
 
 def of_file(path: Path) -> str:
+    """The digest of a file's content, read in blocks."""
     with path.open("rb") as stream:
         return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -43,6 +44,7 @@ def files_of(root: Path) -> dict[str, str]:
 
 
 def of_folder(root: Path) -> str:
+    """One digest for all that `files_of` lists."""
     return of_json(files_of(root))
 
 

@@ -4,6 +4,8 @@ from enum import StrEnum
 
 
 class Environment(StrEnum):
+    """Whose demands apply, and where a release goes."""
+
     LOCAL = "local"
     DEV = "dev"
     STAGING = "staging"

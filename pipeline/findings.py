@@ -54,6 +54,8 @@ class Finding(BaseModel):
 
 
 class ToolStatus(StrEnum):
+    """Whether a tool gave a result that can be relied on."""
+
     RAN = "ran"
     NOT_RUN = "not run"
 

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 
 class Level(StrEnum):
+    """Whether a violation ends the run or is only said."""
+
     DENY = "deny"
     WARN = "warn"
 

@@ -1,0 +1,141 @@
+"""What is installed in an environment, read from the disk: the truth that an SBOM is held to."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.parser import BytesHeaderParser
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from pipeline import digest
+
+# What `uv venv` itself puts beside the packages.
+_OWN = frozenset({"_virtualenv.py", "_virtualenv.pth"})
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """An installed distribution. `record` is the digest of its RECORD, its list of files."""
+
+    name: str
+    version: str
+    record: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """Every distribution of an environment, sorted by canonical name."""
+
+    distributions: tuple[Distribution, ...]
+
+    def to_bytes(self) -> bytes:
+        """The inventory as the JSON that lies beside its environment."""
+        listed = [
+            {"name": d.name, "version": d.version, "record": d.record} for d in self.distributions
+        ]
+        return (json.dumps({"format": 1, "distributions": listed}, indent=1) + "\n").encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Inventory:
+        """Raises ValueError for anything but the output of `to_bytes`."""
+        try:
+            document = json.loads(data)
+            found = cls(tuple(Distribution(**entry) for entry in document["distributions"]))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not an inventory: {error}") from error
+        if found.to_bytes() != data:
+            raise ValueError("not an inventory in its canonical form")
+        return found
+
+    @property
+    def digest(self) -> str:
+        """The digest of the JSON form."""
+        return digest.of_bytes(self.to_bytes())
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """What is installed: canonical name to version."""
+        return {d.name: d.version for d in self.distributions}
+
+
+def of(environment: Path) -> Inventory:
+    """The inventory of the virtual environment at `environment`."""
+    found = [
+        _read(info) for site in sites(environment) for info in sorted(site.glob("*.dist-info"))
+    ]
+    return Inventory(tuple(sorted(found, key=lambda d: (d.name, d.version))))
+
+
+def _read(info: Path) -> Distribution:
+    """What a `.dist-info` folder says; its own name where it says nothing."""
+    record, metadata = info / "RECORD", info / "METADATA"
+    said = BytesHeaderParser().parsebytes(metadata.read_bytes() if metadata.is_file() else b"")
+    name, _, version = info.name.removesuffix(".dist-info").partition("-")
+    return Distribution(
+        canonicalize_name(said["Name"] or name),
+        said["Version"] or version,
+        digest.of_bytes(record.read_bytes() if record.is_file() else b""),
+    )
+
+
+def sites(environment: Path) -> list[Path]:
+    """The folders that packages are installed into."""
+    return sorted(environment.glob("lib/python*/site-packages"))
+
+
+def changes(environment: Path) -> list[str]:
+    """How the files on disk differ from what the distributions' RECORDs list, one line each.
+
+    Reads every file once: for gigabytes of them it takes seconds. A file that no RECORD lists is
+    named too, for one `.pth` file among the packages runs code at every start.
+    """
+    found: list[str] = []
+    for site in sites(environment):
+        listed: set[Path] = set()
+        for record in sorted(site.glob("*.dist-info/RECORD")):
+            for name, expected in _entries(record):
+                path = Path(site, name)
+                listed.add(path)
+                if expected is None:
+                    continue
+                if not path.is_file():
+                    found.append(f"{name} is missing")
+                elif _encoded(path, expected.partition("=")[0]) != expected:
+                    found.append(f"{name} was changed")
+        found += sorted(
+            f"{path.relative_to(site).as_posix()} belongs to no distribution"
+            for path in site.rglob("*")
+            if path not in listed
+            and (path.is_symlink() or not path.is_dir())
+            and not _is_own(path, site, listed)
+        )
+    return found
+
+
+def _entries(record: Path) -> Iterator[tuple[str, str | None]]:
+    with record.open(newline="", encoding="utf-8") as stream:
+        for row in csv.reader(stream):
+            if row:
+                yield row[0], (row[1] if len(row) > 1 and row[1] else None)
+
+
+def _encoded(path: Path, algorithm: str) -> str:
+    with path.open("rb") as stream:
+        seen = hashlib.file_digest(stream, algorithm).digest()
+    return f"{algorithm}={base64.urlsafe_b64encode(seen).rstrip(b'=').decode()}"
+
+
+def _is_own(path: Path, site: Path, listed: set[Path]) -> bool:
+    """Whether `path` comes with the environment, or is the compiled form of a listed source."""
+    if path.parent == site and path.name in _OWN:
+        return True
+    if path.parent.name != "__pycache__" or path.suffix != ".pyc":
+        return False
+    source = path.parent.parent / (path.name.split(".")[0] + ".py")
+    return source in listed or (source.parent == site and source.name in _OWN)

@@ -1,0 +1,191 @@
+"""How a release takes over from another, whether it is newer (deploy) or older (rollback).
+
+The order is what keeps the running model safe: start beside it, prove, commit `desired.json`, move
+the traffic, prove again where the traffic is, tell the catalog. Whatever dies in between, the next
+command finds the deployment's own record and brings the catalog in line with it (`reconcile`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio.to_thread
+
+from pipeline import digest
+from pipeline.catalog.interface import BINDING, Catalog, Event, Kind, bound_release
+from pipeline.environment import Environment
+from pipeline.errors import EnvironmentFailed
+from pipeline.manifest import Manifest
+from pipeline.record import Outcome, RunRecord, StageReport
+from pipeline.release_folder import Release
+from pipeline.stages import deploy, register, verify
+from pipeline.stages.interface import Context
+from pipeline.targets import desired
+from pipeline.targets.http import HttpClient
+from pipeline.targets.interface import CandidateFailed, Served, Target
+from pipeline.verdict import Violation
+
+WITHOUT_TRAFFIC = "without traffic"
+IN_SERVICE = "in service"
+
+
+async def reconcile(folder: Path, catalog: Catalog) -> None:
+    """Tell the catalog what the deployment in `folder` last committed, if it was not told."""
+    wanted = desired.read(folder)
+    if wanted is not None and wanted.record:
+        event = Event.model_validate(wanted.record)
+        await anyio.to_thread.run_sync(catalog.register, event)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One change of what serves.
+
+    `open_stage` announces a stage and gives it its place to work; `keep` takes its report and is
+    false when the run must end.
+    """
+
+    open_stage: Callable[[str], Context]
+    keep: Callable[[StageReport], bool]
+    target: Target
+    catalog: Catalog
+    releases: Path
+
+    async def take_over(self, release: Release, manifest: Manifest, event: Event) -> Served | None:
+        """Bring `release` into service, or leave what serves as it is.
+
+        Returns what serves now, or None when a stage said no; its report was kept.
+        """
+        before = await self.target.current()
+        context = self.open_stage(deploy.NAME)
+        if taken := await self._taken(release, event.environment):
+            self.keep(_denied(release, taken))
+            return None
+        report, candidate = await deploy.run(context, self.target, release, before)
+        if not self.keep(report):
+            return None
+        if candidate is not None:
+            async with candidate:
+                report = await verify.run(
+                    self.open_stage(verify.NAME),
+                    candidate.client,
+                    manifest,
+                    release.digest,
+                    WITHOUT_TRAFFIC,
+                )
+                if not self.keep(report):
+                    return None
+                await candidate.promote(event.model_dump(mode="json"))
+        served = await self.target.current()
+        if served is None:
+            raise EnvironmentFailed(
+                "Nothing serves although the switch was made.", "See `mlifecycle logs`."
+            )
+        if not self.keep(await self._in_service(served, release, manifest)):
+            if before is not None and before.release != release.digest:
+                await self._take_back(before, event)
+            return None
+        told = event if candidate is not None else Event.model_validate(served.record)
+        self.keep(await register.run(self.open_stage(register.NAME), self.catalog, told))
+        return served
+
+    async def _in_service(
+        self, served: Served, release: Release, manifest: Manifest
+    ) -> StageReport:
+        client = HttpClient.url(served.url)
+        try:
+            return await verify.run(
+                self.open_stage(verify.NAME), client, manifest, release.digest, IN_SERVICE
+            )
+        finally:
+            client.close()
+
+    async def _take_back(self, before: Served, failed: Event) -> None:
+        """The new release passed alone and fails under traffic: put the old one back."""
+        context = self.open_stage("rollback")
+        context.progress.step(f"returning to {before.version}")
+        release = Release.open(self.releases / before.release.removeprefix("sha256:"))
+        event = Event.model_validate(
+            {**before.record, "kind": Kind.ROLLBACK, "run": failed.run, "at": datetime.now(UTC)}
+        )
+        async with await self.target.start(release) as candidate:
+            try:
+                await candidate.ready(deploy.READY_SECONDS)
+            except CandidateFailed as failure:
+                raise EnvironmentFailed(
+                    f"{before.version} does not come back either: {failure.reason}.",
+                    f"{failed.version} serves although its verification failed.",
+                ) from None
+            await candidate.promote(event.model_dump(mode="json"))
+        await anyio.to_thread.run_sync(self.catalog.register, failed)
+        await anyio.to_thread.run_sync(self.catalog.register, event)
+        self.keep(
+            StageReport(
+                stage="rollback",
+                outcome=Outcome.PASSED,
+                summary=f"{before.version} serves again",
+                outputs={"release": before.release},
+            )
+        )
+
+    async def _taken(self, release: Release, environment: Environment) -> Violation | None:
+        """Where it binds, a version that has served once means that release for good."""
+        if environment not in BINDING:
+            return None
+        history = await anyio.to_thread.run_sync(
+            self.catalog.history, release.name, release.namespace
+        )
+        bound = bound_release(history, release.version)
+        if bound in (None, release.digest):
+            return None
+        return Violation(
+            id="DP-VER-001",
+            title="A version that has served means one release",
+            path="spec.model.version",
+            actual=f"{release.version}, which has served as {bound}",
+            expected=f"a version that no release but {release.digest} has served under",
+            remedy="Raise spec.model.version.",
+        )
+
+
+def _denied(release: Release, violation: Violation) -> StageReport:
+    return StageReport(
+        stage=deploy.NAME,
+        outcome=Outcome.DENIED,
+        summary=f"{release.version} already means another release",
+        inputs={"release": release.digest},
+        violations=(violation,),
+    )
+
+
+def event_of(
+    kind: Kind, manifest: Manifest, release: Release, environment: Environment, record: RunRecord
+) -> Event:
+    """The catalog's entry for this run: what serves from now on, and on which verdict."""
+    evidence = [
+        stage.model_dump(mode="json", include={"stage", "outcome", "inputs", "outputs"})
+        for stage in record.stages
+    ]
+    claims = manifest.document["spec"].get("metrics", {})
+    return Event(
+        kind=kind,
+        at=datetime.now(UTC),
+        name=release.name,
+        namespace=release.namespace,
+        version=release.version,
+        environment=environment,
+        release=release.digest,
+        metrics={name: float(v) for name, v in claims.items() if isinstance(v, int | float)},
+        run=record.id,
+        verdict=digest.of_json(evidence),
+        digests={
+            "manifest": release.manifest_digest,
+            "model": release.model_digest,
+            "lock": release.lock_digest,
+            "server": release.server_digest,
+            "environment": release.environment_digest,
+        },
+    )
