@@ -291,13 +291,10 @@ def _unique_texts(document: dict[str, Any], place: Place) -> Iterator[Fault]:
 def _features(document: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
     """The signature's features by name; None when not all of them have one."""
     entries = _list(document, ("spec", "signature", "inputs"))
-    named = {
-        entry["name"]: entry
-        for entry in entries
-        if isinstance(entry, dict) and isinstance(entry.get("name"), str)
-    }
-    complete = entries and all(isinstance(e, dict) and e.get("name") in named for e in entries)
-    return named if complete else None
+    for entry in entries:
+        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+            return None
+    return {entry["name"]: entry for entry in entries} or None
 
 
 def _texts(document: dict[str, Any], place: Place) -> list[str] | None:

@@ -70,8 +70,8 @@ def check(document: Document) -> tuple[ModelDeployment | None, list[Problem]]:
         # Needs the schema, which a valid manifest need not wait for.
         from pipeline.manifest import problems as wording
 
-        problems += wording.from_errors(document, errors[:LIMIT_PROBLEMS])
-        problems += wording.from_faults(document, found[:LIMIT_PROBLEMS])
+        problems += wording.from_errors(document, errors[: LIMIT_PROBLEMS + 1])
+        problems += wording.from_faults(document, found[: LIMIT_PROBLEMS + 1])
     total = len(document.problems) + len(errors) + len(found)
     problems.sort(key=lambda problem: (problem.line or 0, problem.path))
     if len(problems) > LIMIT_PROBLEMS:

@@ -43,16 +43,18 @@ def read(path: Path) -> bytes:
         if error.errno in _REFUSALS:
             raise _refused(path, *_REFUSALS[error.errno]) from None
         raise EnvironmentFailed(f"{shown(path)} cannot be opened: {error.strerror}.") from None
-    with os.fdopen(handle, "rb") as stream:
-        mode = os.fstat(stream.fileno()).st_mode
+    try:
+        mode = os.fstat(handle).st_mode
         if stat.S_ISDIR(mode):
             raise _refused(path, "a folder", "Name the manifest inside it.")
         if not stat.S_ISREG(mode):
             raise _refused(path, "a pipe, socket or device", "Write the manifest to a file first.")
-        try:
+        with os.fdopen(handle, "rb", closefd=False) as stream:
             data = stream.read(LIMIT_BYTES + 1)
-        except OSError as error:
-            raise EnvironmentFailed(f"{shown(path)} cannot be read: {error.strerror}.") from None
+    except OSError as error:
+        raise EnvironmentFailed(f"{shown(path)} cannot be read: {error.strerror}.") from None
+    finally:
+        os.close(handle)
     if len(data) > LIMIT_BYTES:
         raise _refused(
             path,
