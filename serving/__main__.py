@@ -1,0 +1,121 @@
+"""Run the inference server on one release.
+
+By itself it serves on a host and port. With `--control` it is one of a deployment's servers: it
+loads, answers on `<control>.http` for whoever verifies it, and takes traffic from the inherited
+listening socket when told to. SIGTERM drains it: open requests are answered, then it exits with 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from serving.control import Control
+from serving.server import BACKLOG, Server
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until drained. The exit code: 0 drained, 1 could not start, 2 wrong usage."""
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if not options.release.is_dir():
+        parser.error(f"--release: {options.release} is not a folder")
+    try:
+        return _supervised(options) if options.control else _alone(options)
+    except OSError as error:
+        print(f"serving: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m serving", description=__doc__)
+    parser.add_argument("--release", type=Path, required=True, help="the release's folder")
+    parser.add_argument(
+        "--release-digest", required=True, help="its digest, sha256:<hex>, as /model/info tells it"
+    )
+    parser.add_argument("--control", type=Path, help="unix socket on which to be commanded")
+    parser.add_argument("--socket-fd", type=int, help="the inherited listening socket")
+    parser.add_argument("--host", default="127.0.0.1", help="without --control: where to listen")
+    parser.add_argument("--port", type=int, default=8000, help="without --control: the port")
+    return parser
+
+
+def _alone(options: argparse.Namespace) -> int:
+    listener = _bound(options.host, options.port)
+    app, error = _application(options)
+    if error:
+        print(f"serving: {error}", file=sys.stderr)
+        return 1
+    server = Server(app, listener=None)
+    server.run([listener])
+    return 0 if server.started else 1
+
+
+def _supervised(options: argparse.Namespace) -> int:
+    listener = None if options.socket_fd is None else socket.socket(fileno=options.socket_fd)
+    control = Control(options.control, {"release": options.release_digest, "version": ""}, listener)
+    control.open()
+    app, error = _application(options, control)
+    if error:
+        print(f"serving: {error}", file=sys.stderr, flush=True)
+        control.fail(error)
+        return 1
+    verification = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    verification.bind(f"{options.control}.http")
+    server = Server(
+        app,
+        listener=listener,
+        on_ready=lambda: control.ready(server),
+        on_drain=control.draining,
+    )
+    with contextlib.suppress(SystemExit):  # uvicorn's way to say that the startup failed
+        server.run([verification])
+    if not server.started:
+        control.fail("the application did not start; the log says why")
+        return 1
+    return 0
+
+
+def _application(options: argparse.Namespace, control: Control | None = None) -> tuple[object, str]:
+    """The app with its model loaded, or why there is none.
+
+    The server's other parts, torch among them, are imported here: seconds in which the control
+    line already answers.
+    """
+    try:
+        from serving import settings as settings_of
+        from serving.app import create_app
+        from serving.errors import ServingError
+        from serving.model import load
+    except ImportError as error:
+        return None, f"the environment lacks a part of the server: {error}"
+    try:
+        settings = settings_of.load(options.release, options.release_digest)
+        if control is not None:
+            control.describe(version=settings.version)
+        return create_app(settings, load(settings)), ""
+    except ServingError as error:
+        return None, str(error)
+    except Exception as error:
+        logging.getLogger(__name__).exception("the server cannot start")
+        return None, f"{type(error).__name__}: {error}"
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(address)
+    listener.listen(BACKLOG)
+    return listener
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,2 @@
+class ServingError(Exception):
+    pass
