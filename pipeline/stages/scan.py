@@ -187,7 +187,8 @@ def _leave(
     artifacts: dict[str, str] = {}
 
     def leave(name: str, text: str) -> None:
-        write_atomically(run_folder / "reports" / name, text.encode())
+        # a file name need not be UTF-8
+        write_atomically(run_folder / "reports" / name, text.encode(errors="backslashreplace"))
         artifacts[name] = f"reports/{name}"
 
     for each in scanned:
