@@ -8,17 +8,21 @@ user can write.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from pipeline import digest
 from pipeline.errors import EnvironmentFailed
 from pipeline.state import write_atomically
 
+T = TypeVar("T")
+
 FORMAT = 1
-NOTHING = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +51,28 @@ class Cache:
             ) from None
         return digest.of_json(parts) if "" in parts else None
 
-    def get(self, key: str) -> Any:
-        """The answer kept under `key`, or NOTHING."""
+    def get(self, key: str, form: TypeAdapter[T]) -> T | None:
+        """The answer kept under `key` in its `form`, or None."""
         content = self.content()
-        if content is None:
-            return NOTHING
-        return self._answers(content).get(key, NOTHING)
+        answer = self._answers(content).get(key) if content else None
+        if answer is None:
+            return None
+        try:
+            return form.validate_python(answer)
+        except ValidationError:  # kept by another release of mlifecycle
+            return None
 
-    def put(self, content: str | None, answers: dict[str, Any]) -> None:
-        """Keep `answers`, which were read while the database's content was `content`.
+    def put(self, key: str, form: TypeAdapter[T], answer: T, content: str | None) -> None:
+        """Keep an answer that was read while the database's content was `content`.
 
-        Failing to keep them costs time, never an answer: errors of the disk are let pass.
+        Failing to keep it costs time, never an answer: errors of the disk are let pass.
         """
         if content is None or content != self.content():
             return
-        document = {
-            "format": FORMAT,
-            "database": content,
-            "answers": self._answers(content) | answers,
-        }
-        try:
+        answers = self._answers(content) | {key: form.dump_python(answer, mode="json")}
+        document = {"format": FORMAT, "database": content, "answers": answers}
+        with contextlib.suppress(OSError):
             write_atomically(self.path, json.dumps(document, allow_nan=False).encode())
-        except OSError:
-            return
 
     def _answers(self, content: str) -> dict[str, Any]:
         try:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from pipeline.catalog import connection
-from pipeline.catalog.cache import NOTHING, Cache
+from pipeline.catalog.cache import Cache
 from pipeline.catalog.registry import MlflowCatalog
 from pipeline.environment import Environment
 from pipeline.errors import EnvironmentFailed
@@ -20,6 +21,7 @@ from pipeline.state import State
 
 NAME = ("fraud-detector", "payments-risk")
 LOCAL = Environment.LOCAL
+NUMBER = TypeAdapter(int)
 
 READ = """
 import sys
@@ -69,6 +71,20 @@ def test_telling_the_last_event_again_needs_no_mlflow(
     MlflowCatalog(state, connect=forbidden).register(tell(1))
 
 
+def test_other_models_events_cost_no_model_its_answers(
+    catalog: MlflowCatalog, state: State, tell: Any
+) -> None:
+    catalog.register(tell(1))
+    catalog.register(tell(2, name="wine-quality"))
+    blind = MlflowCatalog(state, connect=forbidden)
+    serving = blind.serving(*NAME, LOCAL)
+    assert serving is not None
+    assert serving.run == "run-1"
+    blind.register(tell(1))
+    with pytest.raises(EnvironmentFailed, match="MLflow was opened"):
+        blind.register(tell(3))
+
+
 def test_a_changed_database_is_noticed(catalog: MlflowCatalog, state: State, tell: Any) -> None:
     catalog.register(tell(1))
     assert catalog.serving(*NAME, LOCAL) is not None
@@ -98,16 +114,18 @@ def test_a_spoilt_cache_is_no_answer(
     assert serving.run == "run-1"
 
 
-def test_an_answer_of_another_format_is_no_answer(
-    catalog: MlflowCatalog, state: State, tell: Any
-) -> None:
-    catalog.register(tell(1))
-    path = state.root / "catalog-cache.json"
-    document = json.loads(path.read_text())
-    key = "serving payments-risk/fraud-detector local"
-    assert document["answers"][key]["run"] == "run-1"
-    path.write_text(json.dumps(document | {"format": 2}))
-    assert Cache(path, state.root / "catalog.db").get(key) is NOTHING
+def test_an_answer_of_another_format_is_no_answer(tmp_path: Path) -> None:
+    database = tmp_path / "catalog.db"
+    database.write_bytes(b"one")
+    cache = Cache(tmp_path / "cache.json", database)
+    cache.put("key", NUMBER, 1, cache.content())
+    document = json.loads(cache.path.read_text())
+    cache.path.write_text(json.dumps(document | {"format": 2}))
+    assert cache.get("key", NUMBER) is None
+    cache.path.write_text(json.dumps(document | {"answers": {"key": {"one": 1}}}))
+    assert cache.get("key", NUMBER) is None
+    cache.path.write_text(json.dumps(document))
+    assert cache.get("key", NUMBER) == 1
 
 
 def test_nothing_that_serves_is_an_answer_too(
@@ -115,7 +133,9 @@ def test_nothing_that_serves_is_an_answer_too(
 ) -> None:
     catalog.register(tell(1))
     catalog.register(tell(2, kind="stop"))
-    assert MlflowCatalog(state, connect=forbidden).serving(*NAME, LOCAL) is None
+    blind = MlflowCatalog(state, connect=forbidden)
+    assert blind.serving(*NAME, LOCAL) is None
+    blind.register(tell(2, kind="stop"))
 
 
 def test_an_answer_read_while_the_database_changed_is_not_kept(tmp_path: Path) -> None:
@@ -124,10 +144,10 @@ def test_an_answer_read_while_the_database_changed_is_not_kept(tmp_path: Path) -
     cache = Cache(tmp_path / "cache.json", database)
     before = cache.content()
     database.write_bytes(b"two")
-    cache.put(before, {"key": 1})
-    assert cache.get("key") is NOTHING
-    cache.put(cache.content(), {"key": 2})
-    assert cache.get("key") == 2
+    cache.put("key", NUMBER, 1, before)
+    assert cache.get("key", NUMBER) is None
+    cache.put("key", NUMBER, 2, cache.content())
+    assert cache.get("key", NUMBER) == 2
 
 
 @pytest.mark.parametrize("suffix", ["-wal", "-journal"])
@@ -135,12 +155,12 @@ def test_what_is_only_in_the_log_counts(tmp_path: Path, suffix: str) -> None:
     database = tmp_path / "catalog.db"
     database.write_bytes(b"one")
     cache = Cache(tmp_path / "cache.json", database)
-    cache.put(cache.content(), {"key": 1})
+    cache.put("key", NUMBER, 1, cache.content())
     log = Path(f"{database}{suffix}")
     log.write_bytes(b"")
-    assert cache.get("key") == 1
+    assert cache.get("key", NUMBER) == 1
     log.write_bytes(b"more")
-    assert cache.get("key") is NOTHING
+    assert cache.get("key", NUMBER) is None
 
 
 def test_a_cache_that_cannot_be_written_costs_no_answer(

@@ -241,7 +241,7 @@ def test_the_longest_event_is_not_cut_off(catalog: MlflowCatalog, tell: Any) -> 
 def test_more_events_than_one_page_are_all_found(
     catalog: MlflowCatalog, tell: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.catalog.registry._PAGE", 2)
+    monkeypatch.setattr("pipeline.catalog.entries.PAGE", 2)
     for run in range(1, 6):
         catalog.register(tell(run, version=f"1.{run}.0", release=release(run)))
         catalog.register(tell(run + 10, name=f"other-{run}"))
