@@ -113,7 +113,9 @@ def create_app(settings: Settings, model: Model | None) -> FastAPI:
     async def unknown(request: Request, error: Exception) -> Response:
         status = cast(HTTPException, error).status_code
         code = {404: "not_found", 405: "method_not_allowed"}.get(status, "http_error")
-        return _error(request, Refused(status, code, f"{request.method} {request.url.path}"))
+        response = _error(request, Refused(status, code, f"{request.method} {request.url.path}"))
+        response.headers.update(cast(HTTPException, error).headers or {})  # Allow, for a 405
+        return response
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> Response:
@@ -155,7 +157,7 @@ def _rows(body: bytes, settings: Settings) -> list[list[float]]:
 def _predictions(model: Model, rows: list[list[float]], settings: Settings) -> list[dict[str, Any]]:
     try:
         answers = model.predict(rows)
-    except (UnfitModel, RuntimeError) as error:  # RuntimeError is torch's
+    except UnfitModel as error:
         _log.error("the model failed on %d valid rows", len(rows), exc_info=error)
         raise Refused(500, "model_failed", "The model failed on valid input.") from None
     predictions = []

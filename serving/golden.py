@@ -21,8 +21,10 @@ def _failure(golden: GoldenInput, settings: Settings, model: Model) -> str:
     except InvalidInstances as error:
         fault = error.faults[0]
         return f"{label}: {fault.feature or 'instance'} is {fault.value!r}, not {fault.expected}"
-    except (UnfitModel, RuntimeError) as error:
+    except UnfitModel as error:
         return f"{label}: {error}"
+    if min(answer) < 0 or not abs(sum(answer) - 1) <= 1e-3:
+        return f"{label}: the answer {answer} is not a probability for each class"
     got = dict(zip(settings.classes, answer, strict=True))
     prediction = max(got, key=got.__getitem__)
     if prediction != golden.prediction:

@@ -25,8 +25,11 @@ class Model:
 
     def predict(self, rows: Sequence[Sequence[float]]) -> list[list[float]]:
         """Probabilities (n x classes) for `rows` (n x features); raises UnfitModel."""
-        with torch.inference_mode():
-            answer: Any = self._forward(torch.tensor(rows, dtype=torch.float32))
+        try:
+            with torch.inference_mode():
+                answer: Any = self._forward(torch.tensor(rows, dtype=torch.float32))
+        except Exception as error:  # an operator may raise anything on values it does not take
+            raise UnfitModel(f"the model fails on valid rows: {_first_line(error)}") from error
         if tuple(answer.shape) != (len(rows), self._classes):
             raise UnfitModel(
                 f"the model answers {len(rows)} rows with the shape {tuple(answer.shape)} instead "

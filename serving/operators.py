@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-_ATEN = {
+ATEN = {
     "arithmetic, element by element": """
         abs add addcdiv addcmul alias ceil clamp clamp_max clamp_min clip clone contiguous copy
         cos cosh deg2rad detach div divide dropout erf erfc exp exp2 expm1 feature_dropout floor
@@ -26,7 +26,7 @@ _ATEN = {
     """,
     "activations": """
         celu elu gelu glu hardsigmoid hardswish hardtanh leaky_relu log_sigmoid log_softmax mish
-        prelu relu relu6 selu silu softmax softplus softsign tanhshrink _log_softmax _softmax
+        prelu relu relu6 selu silu softmax softplus _log_softmax _softmax
     """,
     "layers": """
         adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool1d adaptive_max_pool2d
@@ -38,7 +38,7 @@ _ATEN = {
     """,
     "matrices": """
         addbmm addmm addmv baddbmm bmm cosine_similarity dot einsum linalg_norm
-        linalg_vector_norm matmul mm mv norm normalize outer pairwise_distance t
+        linalg_vector_norm matmul mm mv norm outer pairwise_distance t
     """,
     "reduction, order and search": """
         all amax amin any argmax argmin argsort bucketize cumsum logsumexp max mean median min
@@ -57,10 +57,10 @@ _ATEN = {
     """,
     "sizes and assertions that the exporter adds": """
         sym_constrain_range sym_constrain_range_for_size sym_numel sym_size sym_stride
-        _assert_scalar _assert_tensor_metadata )
+        _assert_scalar _assert_tensor_metadata
     """,
 }
-_COMPUTING = frozenset(name for names in _ATEN.values() for name in names.split())
+_COMPUTING = frozenset(name for names in ATEN.values() for name in names.split())
 _SIZES = {
     *("add", "sub", "mul", "floordiv", "mod", "neg", "pow"),
     *("eq", "ne", "lt", "le", "gt", "ge", "getitem"),
@@ -77,7 +77,9 @@ def allowed(target: object) -> bool:
         case ["torch", "ops", "aten", name, overload]:
             # the trailing underscore is the form that works in place
             known = name in _COMPUTING or name.removesuffix("_") in _COMPUTING
-            return known and _OVERLOAD.fullmatch(overload) is not None
+            # an `out` form writes its answer into another tensor, a weight for instance
+            writes = overload == "out" or overload.endswith("_out")
+            return known and not writes and _OVERLOAD.fullmatch(overload) is not None
         case ["_operator", name]:
             return name in _SIZES
         case ["torch", name]:
