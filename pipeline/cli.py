@@ -150,8 +150,6 @@ def _show_run(output: str, result: RunResult) -> int:
         _print_json(document)
     else:
         click.echo(terminal.summary(result.record, result.folder, sys.stdout), nl=False)
-        if result.served is not None:
-            click.echo(terminal.served(result.served, result.manifest, sys.stdout), nl=False)
     return YES if result.record.outcome == "passed" else NO
 
 

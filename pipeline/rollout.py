@@ -7,6 +7,8 @@ command finds the deployment's own record and brings the catalog in line with it
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +28,7 @@ from pipeline.stages.interface import Context
 from pipeline.targets import desired
 from pipeline.targets.http import HttpClient
 from pipeline.targets.interface import CandidateFailed, Served, Target
+from pipeline.targets.verify import Expectations
 from pipeline.verdict import Violation
 
 WITHOUT_TRAFFIC = "without traffic"
@@ -97,11 +100,22 @@ class Rollout:
     ) -> StageReport:
         client = HttpClient.url(served.url)
         try:
-            return await verify.run(
+            report = await verify.run(
                 self.open_stage(verify.NAME), client, manifest, release.digest, IN_SERVICE
             )
+            if report.outcome is not Outcome.PASSED:
+                return report
+            request = {"instances": [Expectations.of(manifest).golden[0].instance]}
+            answer = (await client.post("/predict", request)).body.decode(errors="replace")
+        except OSError as error:
+            raise EnvironmentFailed(f"{served.url} stopped answering: {error}.") from None
         finally:
             client.close()
+        data = shlex.quote(json.dumps(request))
+        tried = f"curl -s {served.url}/predict -H 'Content-Type: application/json' -d {data}"
+        return report.model_copy(
+            update={"outputs": {"url": served.url, "try": tried, "answer": answer}}
+        )
 
     async def _take_back(self, before: Served, failed: Event) -> None:
         """The new release passed alone and fails under traffic: put the old one back."""

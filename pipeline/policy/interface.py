@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from pipeline.policy.bundle import Bundle
 
 
-class PolicyFailed(Exception):
-    """The policies did not compile, or gave no decision. Whoever asks must take it for a no."""
+class PolicyFailed(Exception):  # noqa: N818  says what happened, and is caught by that name
+    """The policies did not compile, failed or gave no decision. Whoever asks takes it for a no."""
 
 
 class Engine(Protocol):
@@ -18,7 +18,8 @@ class Engine(Protocol):
     name: str
 
     async def evaluate(self, bundle: Bundle, query: str, document: Mapping[str, Any]) -> Any:
-        """The value of `query` (a `data.` path) with `document` as input.
+        """The value of `query` (a `data.` path) with `document` as input; sets come as lists.
 
-        Raises PolicyFailed when a module does not compile or the query is undefined.
+        Raises PolicyFailed when a module does not compile, a built-in fails, or the query is
+        undefined; EnvironmentFailed when the engine itself is not there.
         """

@@ -1,0 +1,227 @@
+"""The build stage: the model fetched and checked, the lock installed, a release put together."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+
+from pipeline import digest, installation, lockfile, model_source, policy, resources
+from pipeline.errors import EnvironmentFailed
+from pipeline.exclusive import exclusively
+from pipeline.lockfile import Lock
+from pipeline.manifest import Manifest
+from pipeline.model_source import StoredModel
+from pipeline.record import Outcome, StageReport
+from pipeline.release_folder import Parts, Release, assemble
+from pipeline.stages import lock as locks
+from pipeline.stages.interface import Context
+from pipeline.stages.lock import LockStatus
+from pipeline.state import write_atomically
+from pipeline.verdict import Level, Violation
+
+__all__ = ["Release", "run"]
+
+SUPPLY_CHAIN = "mlifecycle.supply_chain"
+WAIT = 3600.0  # seconds, for another command that puts the same release together
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """What is known before anything is installed."""
+
+    lock: locks.LockState
+    model: StoredModel
+    violations: tuple[Violation, ...]
+
+
+async def run(context: Context, manifest: Manifest) -> tuple[StageReport, Release | None]:
+    """Build the release of `manifest`, or find it: the same inputs make the same digest.
+
+    Raises InvalidInput for a lock that no longer fits or a model that is not there, and
+    EnvironmentFailed when it cannot be built here. What is there but not acceptable (an unlocked
+    build where the policy wants a lock, a model file that is unsafe or not the one claimed) is a
+    violation. No release comes with one that denies.
+    """
+    began = time.monotonic()
+    gathered = await _gather(context, manifest)
+    inputs = {"manifest": manifest.digest, "model": gathered.model.digest}
+    violations = gathered.violations
+    release, reused = None, False
+    if not _deny(violations):
+        lock = await _lock(context, manifest, gathered.lock)
+        inputs["lock"] = lock.digest
+        try:
+            release, reused = await _build(context, manifest, gathered.model, lock)
+        except installation.Refused as refused:
+            violations += (_refused(refused, gathered.lock),)
+    report = StageReport(
+        stage="build",
+        outcome=Outcome.DENIED if _deny(violations) else Outcome.PASSED,
+        summary=_summary(manifest, release, violations),
+        inputs=inputs,
+        outputs=_outputs(release),
+        violations=violations,
+        artifacts=_inventory_report(context, release),
+        seconds=time.monotonic() - began,
+        reused=reused,
+    )
+    return report, release
+
+
+async def _gather(context: Context, manifest: Manifest) -> _Gathered:
+    state = locks.check(manifest)
+    if state.status is LockStatus.STALE:
+        raise locks.stale(manifest, state)
+    document = {
+        "subject": "lock",
+        "environment": context.environment.value,
+        "locked": state.status is LockStatus.LOCKED,
+    }
+    verdict = await policy.judge(context.engine, context.bundle, SUPPLY_CHAIN, document)
+    violations = list(verdict.violations)
+    context.progress.step("fetching the model")
+    model = await model_source.fetch(manifest, context.state)
+    claim = manifest.model.spec.model.digest
+    if claim is not None and claim != model.digest:
+        violations.append(_another_model(claim, model))
+    context.progress.step("checking the model file")
+    unsafe = await anyio.to_thread.run_sync(_unsafe, model.path)
+    if unsafe is not None:
+        violations.append(_unsafe_model(manifest, unsafe))
+    if not verdict.allowed and not _deny(tuple(violations)):
+        raise EnvironmentFailed("The policy denies the build but names no violation.")
+    return _Gathered(state, model, tuple(violations))
+
+
+async def _lock(context: Context, manifest: Manifest, state: locks.LockState) -> Lock:
+    """The committed lock, or one resolved into the state folder where none is committed.
+
+    An unlocked build resolves once for each set of requirements: the second build of the same
+    manifest must not differ from the first.
+    """
+    if state.lock is not None:
+        return state.lock
+    kept = context.state.root / "resolved" / f"{state.wanted.digest.removeprefix('sha256:')}.txt"
+    if kept.is_file():
+        lock = lockfile.parse(kept.read_bytes())
+        if not lock.defects and not lockfile.uncovered(state.wanted.requirements, lock):
+            return lock
+    context.progress.step("resolving the dependencies (no lock is committed)")
+    data = await locks.resolve(context.runtime, manifest, state.wanted)
+    write_atomically(kept, data)
+    return lockfile.parse(data)
+
+
+async def _build(
+    context: Context, manifest: Manifest, model: StoredModel, lock: Lock
+) -> tuple[Release, bool]:
+    environment = await installation.install(
+        context.runtime, context.state, lock, context.progress, index=locks.additional_index()
+    )
+    context.progress.step("putting the release together")
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    parts = Parts(manifest, model.path, model.digest, lock.data, environment, python)
+    guard = context.state.root / "locks" / "releases"
+    try:
+        async with exclusively(guard, wait=WAIT, on_wait=context.progress.step):
+            return await anyio.to_thread.run_sync(
+                functools.partial(assemble, parts, context.state.releases)
+            )
+    except OSError as error:
+        raise EnvironmentFailed(
+            f"The release could not be written to {context.state.releases}: {error}.",
+            "Free some space, or move the state folder with --state.",
+        ) from error
+
+
+def _unsafe(path: Path) -> str | None:
+    """Why the server would refuse the model file, or None. Nothing of it is executed."""
+    # The check is the server's own, so that what is built is what it will accept. Its sources
+    # are a bundled folder, which is on the path only in a source tree.
+    root = str(resources.folder("serving").parent)
+    if root not in sys.path:
+        sys.path.append(root)
+    archive: Any = importlib.import_module("serving.archive")
+    errors: Any = importlib.import_module("serving.errors")
+    try:
+        archive.rebuild(path.read_bytes())
+    except errors.UnsafeArchive as error:
+        return str(error)
+    return None
+
+
+def _deny(violations: tuple[Violation, ...]) -> bool:
+    return any(violation.level is Level.DENY for violation in violations)
+
+
+def _unsafe_model(manifest: Manifest, why: str) -> Violation:
+    return Violation(
+        id="BLD-MOD-001",
+        title="The model file is safe to open",
+        path="spec.model.uri",
+        actual=f"{manifest.model.spec.model.uri}: {why}",
+        expected="an intact archive of torch.export.save that holds tensors and a program only",
+        remedy="Export the model again with torch.export.save from a source that you trust.",
+    )
+
+
+def _another_model(claim: str, model: StoredModel) -> Violation:
+    return Violation(
+        id="BLD-MOD-002",
+        title="The model file is the one that the manifest names",
+        path="spec.model.digest",
+        actual=model.digest,
+        expected=claim,
+        remedy="Find out who changed the file; correct the digest only if the change is meant.",
+    )
+
+
+def _refused(refused: installation.Refused, state: locks.LockState) -> Violation:
+    title = {
+        "BLD-ENV-001": "What is installed is what the lock names",
+        "BLD-ENV-002": "The lock holds all that its packages require",
+    }[refused.rule]
+    return Violation(
+        id=refused.rule,
+        title=title,
+        path=state.path.name,
+        actual=refused.said,
+        expected="packages with the hashes of the lock, and all that they require",
+        remedy="Do not trust that index until you know why; or make the lock anew with "
+        "`mlifecycle lock` and review what changed.",
+    )
+
+
+def _summary(manifest: Manifest, release: Release | None, violations: tuple[Violation, ...]) -> str:
+    model = manifest.model.spec.model
+    if release is None:
+        rules = ", ".join(v.id for v in violations if v.level is Level.DENY)
+        return f"{model.name} {model.version} is not built: {rules}"
+    return f"release {digest.short(release.digest)} of {model.name} {model.version}"
+
+
+def _outputs(release: Release | None) -> dict[str, str]:
+    if release is None:
+        return {}
+    return {
+        "release": release.digest,
+        "server": release.server_digest,
+        "environment": release.environment_digest,
+        "inventory": release.inventory_digest,
+    }
+
+
+def _inventory_report(context: Context, release: Release | None) -> dict[str, str]:
+    """Leave the list of what is installed with the run's reports."""
+    if release is None:
+        return {}
+    listed = installation.inventory_of(release.environment.resolve()).read_bytes()
+    write_atomically(context.run_folder / "reports" / "inventory.json", listed)
+    return {"inventory": "reports/inventory.json"}

@@ -1,0 +1,155 @@
+"""The sbom stage: what is in the release, and whether all accounts of that agree."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from pipeline import comparison, digest, inventory, lockfile, materials, policy
+from pipeline.errors import EnvironmentFailed
+from pipeline.findings import ToolReport, ToolStatus
+from pipeline.inventory import Inventory
+from pipeline.manifest import Manifest
+from pipeline.record import Outcome, StageReport
+from pipeline.release_folder import Release
+from pipeline.runtimes.interface import ToolNotFound
+from pipeline.stages import lock as locks
+from pipeline.stages.interface import Context
+from pipeline.state import write_atomically
+from pipeline.tools import syft
+from pipeline.tools.interface import NoResult
+
+SUPPLY_CHAIN = "mlifecycle.supply_chain"
+CYCLONEDX = "reports/sbom.cdx.json"
+SPDX = "reports/sbom.spdx.json"
+COMPARISON = "reports/sbom-comparison.json"
+
+
+@dataclass(frozen=True, slots=True)
+class _Examined:
+    """An environment as syft lists it, and how its files differ from its packages' records."""
+
+    bill: syft.Bill
+    changes: tuple[str, ...]
+    tool: ToolReport
+    reused: bool
+
+
+async def run(context: Context, manifest: Manifest, release: Release) -> StageReport:
+    """Write the bill of materials and compare it with what is declared, locked and installed.
+
+    Raises EnvironmentFailed when syft is not there or gives no bill.
+    """
+    began = time.monotonic()
+    installed = await anyio.to_thread.run_sync(inventory.of, release.environment.resolve())
+    examined = await _examine(context, release, installed)
+    context.progress.step("comparing what is declared, locked, installed and listed")
+    lock = lockfile.parse(release.lock.read_bytes())
+    rows = comparison.compare(
+        locks.wanted(manifest).requirements, lock, installed, examined.bill.packages
+    )
+    rows += [
+        comparison.Row(change.partition(" ")[0], None, None, None, None, f"file {change}")
+        for change in examined.changes
+    ]
+    differences = [row.to_json() for row in rows if row.problem]
+    document = {
+        "subject": "inventory",
+        "environment": context.environment.value,
+        "inventory": {"packages": len(installed.distributions), "differences": differences},
+    }
+    verdict = await policy.judge(context.engine, context.bundle, SUPPLY_CHAIN, document)
+    outputs = _write(context, manifest, release, examined.bill, rows)
+    vendored = sum(package.vendored for package in examined.bill.packages)
+    return StageReport(
+        stage="sbom",
+        outcome=Outcome.PASSED if verdict.allowed else Outcome.DENIED,
+        summary=f"{len(installed.distributions)} packages and {vendored} vendored in them, "
+        + (f"{len(differences)} differences" if differences else "all accounts agree"),
+        inputs={"release": release.digest, "inventory": installed.digest},
+        outputs=outputs,
+        violations=verdict.violations,
+        tools=(examined.tool,),
+        artifacts={"cyclonedx": CYCLONEDX, "spdx": SPDX, "comparison": COMPARISON},
+        seconds=time.monotonic() - began,
+        reused=examined.reused,
+    )
+
+
+async def _examine(context: Context, release: Release, installed: Inventory) -> _Examined:
+    """syft's list and the check of every file; once for an environment, as both take a while."""
+    version = await context.runtime.version(syft.NAME) or "unknown"
+    key = {
+        "environment": release.environment_digest,
+        "inventory": installed.digest,
+        "tool": f"{syft.NAME} {version}",
+        "invocation": digest.of_json(list(syft.invocation(release.folder).arguments)),
+    }
+    kept = context.state.cached("sbom", key)
+    if (found := _kept(kept, version)) is not None:
+        return found
+    context.progress.step(f"listing {len(installed.distributions)} packages")
+    environment = release.environment.resolve()
+    changes: list[str] = []
+
+    async def check_files() -> None:
+        changes.extend(await anyio.to_thread.run_sync(inventory.changes, environment))
+
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(check_files)
+            outcome = await context.runtime.run(syft.invocation(environment))
+    except* ToolNotFound as missing:
+        raise EnvironmentFailed(str(missing.exceptions[0])) from missing
+    report = syft.parse(outcome, version)
+    if report.status is not ToolStatus.RAN:
+        raise EnvironmentFailed(f"There is no bill of materials: {syft.NAME}: {report.reason}.")
+    bill = syft.bill(outcome.files)
+    if not changes:
+        # An environment that was found changed is looked at again each time.
+        documents = {"cyclonedx": bill.cyclonedx, "spdx": bill.spdx}
+        write_atomically(kept, json.dumps(documents).encode())
+    return _Examined(bill, tuple(changes), report, reused=False)
+
+
+def _kept(path: Any, version: str) -> _Examined | None:
+    """What an earlier run found, if it can be read."""
+    try:
+        documents = json.loads(path.read_bytes())
+        files = {
+            syft.CYCLONEDX: json.dumps(documents["cyclonedx"]).encode(),
+            syft.SPDX: json.dumps(documents["spdx"]).encode(),
+        }
+        bill = syft.bill(files)
+    except (OSError, ValueError, KeyError, TypeError, NoResult):
+        return None
+    report = ToolReport(
+        tool=syft.NAME, version=version, status=ToolStatus.RAN, audited=len(bill.packages)
+    )
+    return _Examined(bill, (), report, reused=True)
+
+
+def _write(
+    context: Context,
+    manifest: Manifest,
+    release: Release,
+    bill: syft.Bill,
+    rows: list[comparison.Row],
+) -> dict[str, str]:
+    model = manifest.model.spec.model.name
+    documents = {
+        CYCLONEDX: materials.cyclonedx(bill, release, model),
+        SPDX: materials.spdx(bill, release, model),
+        COMPARISON: (json.dumps([row.to_json() for row in rows], indent=1) + "\n").encode(),
+    }
+    for name, data in documents.items():
+        write_atomically(context.run_folder / name, data)
+    return {
+        "cyclonedx": digest.of_bytes(documents[CYCLONEDX]),
+        "spdx": digest.of_bytes(documents[SPDX]),
+    }
