@@ -125,9 +125,13 @@ def _entries(record: Path) -> Iterator[tuple[str, str | None]]:
                 yield row[0], (row[1] if len(row) > 1 and row[1] else None)
 
 
-def _encoded(path: Path, algorithm: str) -> str:
-    with path.open("rb") as stream:
-        seen = hashlib.file_digest(stream, algorithm).digest()
+def _encoded(path: Path, algorithm: str) -> str | None:
+    """The file's digest as RECORD has it; None for a file or algorithm that cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            seen = hashlib.file_digest(stream, algorithm).digest()
+    except (OSError, ValueError):
+        return None
     return f"{algorithm}={base64.urlsafe_b64encode(seen).rstrip(b'=').decode()}"
 
 

@@ -119,7 +119,7 @@ def _remote(manifest: Manifest, uri: str, scheme: str) -> Iterator[BinaryIO]:
     # Each store has its own exceptions for networks, credentials and permissions.
     except Exception as error:
         raise EnvironmentFailed(
-            f"The model could not be fetched from {_shown(uri)}: {type(error).__name__}: {error}",
+            f"The model could not be fetched from {_shown(uri)}: {_shown(repr(error))}",
             "Check the network and this machine's credentials for that store.",
         ) from error
 
@@ -156,7 +156,9 @@ def _read(stream: BinaryIO) -> bytes:
         return stream.read(CHUNK)
     # Each store has its own exceptions for networks, credentials and permissions.
     except Exception as error:
-        raise EnvironmentFailed(f"The model could not be read to its end: {error}.") from error
+        raise EnvironmentFailed(
+            f"The model could not be read to its end: {_shown(repr(error))}"
+        ) from error
 
 
 @contextmanager

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
-import anyio
 import anyio.to_thread
 
 from pipeline import comparison, digest, inventory, lockfile, materials, policy
@@ -95,21 +94,16 @@ async def _examine(context: Context, release: Release, installed: Inventory) -> 
         return found
     context.progress.step(f"listing {len(installed.distributions)} packages")
     environment = release.environment.resolve()
-    changes: list[str] = []
-
-    async def check_files() -> None:
-        changes.extend(await anyio.to_thread.run_sync(inventory.changes, environment))
-
     try:
-        async with anyio.create_task_group() as group:
-            group.start_soon(check_files)
-            outcome = await context.runtime.run(syft.invocation(environment))
-    except* ToolNotFound as missing:
-        raise EnvironmentFailed(str(missing.exceptions[0])) from missing
+        outcome = await context.runtime.run(syft.invocation(environment))
+    except ToolNotFound as error:
+        raise EnvironmentFailed(str(error)) from error
     report = syft.parse(outcome, version)
     if report.status is not ToolStatus.RAN:
         raise EnvironmentFailed(f"There is no bill of materials: {syft.NAME}: {report.reason}.")
     bill = syft.bill(outcome.files)
+    context.progress.step("checking every installed file")
+    changes = await anyio.to_thread.run_sync(inventory.changes, environment)
     if not changes:
         # An environment that was found changed is looked at again each time.
         documents = {"cyclonedx": bill.cyclonedx, "spdx": bill.spdx}
@@ -117,7 +111,7 @@ async def _examine(context: Context, release: Release, installed: Inventory) -> 
     return _Examined(bill, tuple(changes), report, reused=False)
 
 
-def _kept(path: Any, version: str) -> _Examined | None:
+def _kept(path: Path, version: str) -> _Examined | None:
     """What an earlier run found, if it can be read."""
     try:
         documents = json.loads(path.read_bytes())

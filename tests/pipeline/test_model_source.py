@@ -141,9 +141,15 @@ def test_a_store_whose_package_is_absent_is_named(
         fetch(at(submit(), "s3://bucket/model.pt2"), tmp_path / "state")
 
 
-def test_a_store_that_fails_is_the_environments_matter(submit: Submit, tmp_path: Path) -> None:
-    manifest = at(submit(), "http://me:secret@127.0.0.1:9/model.pt2")
-    pytest.importorskip("aiohttp")
+def test_a_store_that_fails_is_the_environments_matter(
+    submit: Submit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(uri: str, mode: str) -> None:
+        raise ConnectionError(f"cannot reach {uri}")
+
+    monkeypatch.setattr(fsspec, "get_filesystem_class", lambda scheme: None)
+    monkeypatch.setattr(fsspec, "open", failing)
+    manifest = at(submit(), "https://me:secret@127.0.0.1:9/model.pt2")
     with pytest.raises(EnvironmentFailed, match="could not be fetched") as failed:
         fetch(manifest, tmp_path / "state")
     assert "secret" not in str(failed.value)
