@@ -51,8 +51,14 @@ def _alone(options: argparse.Namespace) -> int:
     if error:
         print(f"serving: {error}", file=sys.stderr)
         return 1
-    server = Server(app, listener=None)
-    server.run([listener])
+    host, port = listener.getsockname()[:2]
+    server = Server(
+        app,
+        listener=None,
+        on_ready=lambda: print(f"serving on {host}, port {port}", file=sys.stderr, flush=True),
+    )
+    with contextlib.suppress(SystemExit):  # uvicorn's way to say that the startup failed
+        server.run([listener])
     return 0 if server.started else 1
 
 
@@ -84,21 +90,21 @@ def _supervised(options: argparse.Namespace) -> int:
 def _application(options: argparse.Namespace, control: Control | None = None) -> tuple[object, str]:
     """The app with its model loaded, or why there is none.
 
-    The server's other parts, torch among them, are imported here: seconds in which the control
-    line already answers.
+    The parts that need torch are imported here: seconds in which the control line already answers.
     """
-    try:
-        from serving import settings as settings_of
-        from serving.app import create_app
-        from serving.errors import ServingError
-        from serving.model import load
-    except ImportError as error:
-        return None, f"the environment lacks a part of the server: {error}"
+    from serving import settings as settings_of
+    from serving.errors import ServingError
+
     try:
         settings = settings_of.load(options.release, options.release_digest)
         if control is not None:
             control.describe(version=settings.version)
+        from serving.app import create_app
+        from serving.model import load
+
         return create_app(settings, load(settings)), ""
+    except ImportError as error:
+        return None, f"the environment lacks a part of the server: {error}"
     except ServingError as error:
         return None, str(error)
     except Exception as error:
