@@ -261,7 +261,8 @@ def _missing(place: Place, expected: str) -> Fault:
 def _nearest(name: str, known: Any, otherwise: str) -> str:
     import difflib
 
-    near = difflib.get_close_matches(name, list(known), n=1)
+    # Bounded: a file may name more features than any signature may have.
+    near = difflib.get_close_matches(name[:100], list(known)[:1000], n=1)
     return f"Did you mean {near[0]}?" if near else otherwise
 
 

@@ -54,7 +54,7 @@ def parse(file: str, data: bytes) -> Document:
     """The one document in `data`; `file` is its name in messages.
 
     Raises InvalidInput when nothing sensible can be said about the rest: no UTF-8, broken YAML,
-    no mapping at the top.
+    nested too deeply, no mapping at the top.
     """
     reader = _Reader(file, _decoded(file, data))
     try:
@@ -174,11 +174,7 @@ class _Reader:
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, path)
         if depth > LIMIT_DEPTH:
-            _skip(events)
-            return self._spoil(
-                path, event, "nested too deeply", f"at most {LIMIT_DEPTH} levels",
-                "No field of a manifest lies this deep; flatten it.",
-            )  # fmt: skip
+            raise self._too_deep(path, event)
         if isinstance(event, yaml.SequenceStartEvent):
             return self._list(events, path, depth)
         return self._mapping(events, path, depth)
@@ -199,8 +195,7 @@ class _Reader:
             key = self._key(event, events, path)
             value_event = next(events)
             if key is None:
-                if isinstance(value_event, yaml.CollectionStartEvent):
-                    _skip(events)
+                self._skip(value_event, events, path)
                 continue
             place = (*path, key)
             if key in entries:
@@ -228,13 +223,34 @@ class _Reader:
             written = shorten(event.value) or "empty"
         else:
             written = "an alias" if isinstance(event, yaml.AliasEvent) else "a list or mapping"
-        if isinstance(event, yaml.CollectionStartEvent):
-            _skip(events)
+        self._skip(event, events, path)
         self._refuse(
             path, event, f"holding a key that is no text ({written})", "keys that are plain words",
             "Put the key in quotes if it is meant as text.",
         )  # fmt: skip
         return None
+
+    def _skip(self, event: Any, events: Iterator[Any], path: Place) -> None:
+        """Drop the rest of a key or value that starts at `event`."""
+        depth = 0
+        while True:
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > LIMIT_DEPTH:
+                    raise self._too_deep(path, event)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if not depth:
+                return
+            event = next(events)
+
+    def _too_deep(self, path: Place, event: Any) -> InvalidInput:
+        # The end of reading: the time that parsers take for brackets grows with their depth.
+        self._refuse(
+            path, event, "nested too deeply", f"at most {LIMIT_DEPTH} levels",
+            "No field of a manifest lies this deep; flatten it.",
+        )  # fmt: skip
+        return InvalidInput(self.problems)
 
     def _scalar(self, event: yaml.ScalarEvent, path: Place) -> Any:
         if path in self.spoiled:
@@ -273,14 +289,3 @@ def _is_text(plain: str) -> bool:
         return isinstance(resolve(plain), str)
     except Refused:
         return False
-
-
-def _skip(events: Iterator[Any]) -> None:
-    """Drop the events up to the end of a collection whose start has been taken."""
-    depth = 1
-    while depth:
-        event = next(events)
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +66,13 @@ def check(document: Document) -> tuple[ModelDeployment | None, list[Problem]]:
         model = ModelDeployment.model_validate_json(pydantic_core.to_json(document.root))
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
-    found = list(faults(document.root))
+    found = list(islice(faults(document.root), LIMIT_PROBLEMS + 1))
     if errors or found:
         # Needs the schema, which a valid manifest need not wait for.
         from pipeline.manifest import problems as wording
 
         problems += wording.from_errors(document, errors[: LIMIT_PROBLEMS + 1])
-        problems += wording.from_faults(document, found[: LIMIT_PROBLEMS + 1])
-    total = len(document.problems) + len(errors) + len(found)
+        problems += wording.from_faults(document, found)
     problems.sort(key=lambda problem: (problem.line or 0, problem.path))
     if len(problems) > LIMIT_PROBLEMS:
         del problems[LIMIT_PROBLEMS:]
@@ -80,7 +80,7 @@ def check(document: Document) -> tuple[ModelDeployment | None, list[Problem]]:
             Problem(
                 document.file,
                 "",
-                f"wrong in about {total - LIMIT_PROBLEMS} more places",
+                "wrong in more places than these",
                 "none",
                 "Correct the ones above first.",
             )

@@ -112,7 +112,7 @@ def _place(location: Sequence[str | int], root: Any) -> tuple[Place, bool]:
 def _unknown(document: Document, place: Place) -> Problem:
     siblings = list(_schema_at(document.root, place[:-1]).get("properties", {}))
     name = str(place[-1])
-    near = difflib.get_close_matches(name, siblings, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name[:100], siblings, n=1, cutoff=0.6)
     elsewhere = [path for path in _field_places() if path[-1] == name]
     if near:
         remedy = f"Did you mean {near[0]}?"

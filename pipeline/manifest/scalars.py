@@ -20,7 +20,7 @@ _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _NULL = ("", "~", "null")
 
 
-class Refused(Exception):  # noqa: N818  a verdict on one scalar, never shown as an exception
+class Refused(Exception):
     """A scalar that no field can hold. `expected` and `remedy` are a Problem's words."""
 
     def __init__(self, expected: str, remedy: str) -> None:

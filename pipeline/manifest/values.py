@@ -147,7 +147,8 @@ def _requirement(text: str) -> str:
 
     try:
         Requirement(text)
-    except InvalidRequirement as error:
+    except (InvalidRequirement, RecursionError) as error:
+        # RecursionError: each bracket of a marker is a call of packaging's parser.
         reason = str(error).splitlines()[0]
         raise ValueError(f'a PEP 508 requirement such as "torch>=2.6" ({reason})') from None
     return text

@@ -177,15 +177,18 @@ def test_the_depth_limit_is_exact():
     assert "nested too deeply" in problem.value
 
 
-@pytest.mark.parametrize("text", ["[" * 900, "[" * 900 + "]" * 900, "- " * 900, "{a: " * 900])
-def test_great_depth_is_an_answer_and_no_crash(text):
-    assert problems("a: 1\nb:\n  " + text)
+@pytest.mark.parametrize("text", ["[" * 50_000, "- " * 900, "{a: " * 900, "? " * 900, "? [" * 900])
+def test_reading_ends_where_it_gets_too_deep(text):
+    duplicate, deep = problems(f"a: 1\na: 2\nb:\n  {text}")
+    assert "given again" in duplicate.value
+    assert "nested too deeply" in deep.value
+    assert deep.line == 4
 
 
-def test_what_follows_a_deep_part_is_still_read():
-    document = parse("m.yaml", (nested(LIMIT_DEPTH + 3) + "\nb: 1\nb: 2\n").encode())
-    assert len(document.problems) == 2
-    assert document.root["b"] == 1
+def test_depth_counts_inside_refused_keys_and_their_values():
+    assert "nested too deeply" in problems(nested(3) + "\n? [" + "[" * LIMIT_DEPTH)[-1].value
+    assert "nested too deeply" in problems("1: " + "[" * (LIMIT_DEPTH + 1))[-1].value
+    assert len(problems("1: [[a], {b: [c]}]\nd: 1\nd: 2\n")) == 2
 
 
 def test_bytes_that_are_no_utf_8_are_refused_with_their_line():

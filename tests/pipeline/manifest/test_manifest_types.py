@@ -1,5 +1,8 @@
 """Single fields: what each type refuses, and in which words."""
 
+import inspect
+import sys
+
 import pytest
 
 from pipeline.manifest import seconds
@@ -104,6 +107,20 @@ def test_a_wrong_value(refusals, valid, place, value, expected, remedy):
     assert remedy in problem.remedy or not remedy
     assert problem.line == 1
     assert "\n" not in str(problem)
+
+
+def test_a_requirement_too_nested_for_its_parser(refusals, valid):
+    brackets = 130
+    marker = "(" * brackets + "os_name=='x'" + ")" * brackets
+    document = put(valid, (SPEC, "dependencies", 0), f"torch>=2; {marker}")
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + 120)
+    try:
+        (problem,) = refusals(document)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert "PEP 508" in problem.expected
+    assert "recursion" in problem.expected
 
 
 @pytest.mark.parametrize("text", ["1", "0.5", "0.25", "250m", "1.125", "9999"])
@@ -245,7 +262,7 @@ def test_thousands_of_problems_are_cut_to_a_readable_number(refusals):
     text = "".join(f"k{i}: 1\n" for i in range(20_000))
     problems = refusals(text)
     assert len(problems) == 101
-    assert "more places" in problems[-1].value
+    assert "more places than these" in problems[-1].value
 
 
 def test_hostile_keys_and_values_are_shown_on_one_short_line(refusals, valid):
