@@ -47,10 +47,24 @@ class Controlled(Protocol):
         """Return once no connection is accepted any more."""
 
 
-class Control:
-    """The control line of one server. `listener` is the inherited listening socket, if any."""
+def _end() -> None:
+    os._exit(1)  # there is no traffic to finish, and the loop may be blocked
 
-    def __init__(self, path: Path, facts: dict[str, Any], listener: socket.socket | None) -> None:
+
+class Control:
+    """The control line of one server. `listener` is the inherited listening socket, if any.
+
+    `on_orphaned` is called once, from another thread, when the owner is gone.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        facts: dict[str, Any],
+        listener: socket.socket | None,
+        on_orphaned: Callable[[], None] = _end,
+    ) -> None:
+        self._on_orphaned = on_orphaned
         self._path = path
         self._facts = facts
         self._listener = listener
@@ -95,14 +109,16 @@ class Control:
         self._told_failure.wait(DELIVERY)
 
     def _watch(self) -> None:
-        while True:
+        while self._state in (State.LOADING, State.READY):
             time.sleep(0.5)
             with self._count:
                 alone = self._connections == 0
                 seconds = time.monotonic() - self._alone_since
-            waiting = self._state in (State.LOADING, State.READY)
-            if waiting and alone and seconds > ORPHANED:
-                os._exit(1)  # there is no traffic to finish, and the loop may be blocked
+            # The state is looked at last: traffic may have been given to it by a connection that
+            # has ended since.
+            if alone and seconds > ORPHANED and self._state in (State.LOADING, State.READY):
+                self._on_orphaned()
+                return
 
     def _accept(self, line: socket.socket) -> None:
         while True:

@@ -47,7 +47,9 @@ class Running:
         self.held = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self.held.getsockname()[1]
         listener = self.held.dup()
-        self.control = Control(self.path, {"release": "sha256:a", "version": "1"}, listener)
+        self.orphaned = threading.Event()
+        facts = {"release": "sha256:a", "version": "1"}
+        self.control = Control(self.path, facts, listener, self.orphaned.set)
         self.control.open()
         self.server = Server(
             app,
@@ -207,6 +209,29 @@ def test_while_it_loads_it_tells_and_refuses_traffic(tmp_path):
     with contextlib.closing(running.held), contextlib.closing(running.verification):
         assert running.ask("status")["state"] == "loading"
         assert "loading" in running.ask("activate")["error"]
+
+
+def test_without_its_owner_it_gives_up_unless_it_serves(tmp_path, monkeypatch):
+    monkeypatch.setattr("serving.control.ORPHANED", 0.5)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    owned, alone = Running(tmp_path / "a"), Running(tmp_path / "b")
+    with contextlib.ExitStack() as stack:
+        for running in (owned, alone):
+            stack.enter_context(running.held)
+            stack.enter_context(running.verification)
+        owner = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        owner.connect(str(owned.path))
+        assert alone.orphaned.wait(20)
+        assert not owned.orphaned.is_set()
+        owner.close()
+        assert owned.orphaned.wait(20)
+
+
+def test_a_serving_one_needs_no_owner(running, monkeypatch):
+    monkeypatch.setattr("serving.control.ORPHANED", 0.2)
+    running.ask("activate")
+    assert not running.orphaned.wait(2)
 
 
 def test_a_failure_is_told_before_the_end(tmp_path):
