@@ -79,6 +79,7 @@ async def run(
         {
             "environment": context.environment,
             "subject": STAGE,
+            "today": datetime.now(UTC).date().isoformat(),  # waivers end
             "scan": {
                 "tools": [report.model_dump(mode="json") for report in reports],
                 "findings": [finding.model_dump(mode="json") for finding in found],

@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.environment import Environment
+from pipeline.findings import ToolReport, ToolStatus
+from pipeline.manifest import Manifest
+from pipeline.policy.bundle import Bundle
+from pipeline.policy.regocpp import RegoCpp
+from pipeline.progress import Silent, StageProgress
+from pipeline.record import Outcome as Ending
+from pipeline.record import StageReport
+from pipeline.resources import folder
+from pipeline.runtimes.interface import Invocation, Outcome, ToolNotFound
+from pipeline.stages import scan
+from pipeline.stages.build import Release
+from pipeline.stages.interface import Context
+from pipeline.state import State
+from pipeline.tools.registry import SCANNERS
+
+RECORDED = Path(__file__).parents[1] / "tools" / "reports"
+Scan = Callable[..., StageReport]
+
+
+class Recorded:
+    """A runtime that answers with recorded outcomes; a tool without one is not installed."""
+
+    name = "recorded"
+
+    def __init__(self) -> None:
+        self.cases: dict[str, str | Outcome] = {scanner.name: "clean" for scanner in SCANNERS}
+        self.calls: list[Invocation] = []
+
+    @property
+    def called(self) -> set[str]:
+        return {call.tool for call in self.calls}
+
+    async def version(self, tool: str) -> str | None:
+        return "1.0" if tool in self.cases else None
+
+    async def run(self, invocation: Invocation) -> Outcome:
+        if invocation.tool not in self.cases:
+            raise ToolNotFound(invocation.tool, "Install it.")
+        self.calls.append(invocation)
+        case = self.cases[invocation.tool]
+        if isinstance(case, Outcome):
+            return case
+        document = json.loads((RECORDED / invocation.tool / f"{case}.json").read_text())
+        files = {name: text.encode() for name, text in document["files"].items()}
+        return Outcome(document["exit_code"], document["stdout"], document["stderr"], files, 1.0)
+
+
+@pytest.fixture
+def runtime() -> Recorded:
+    return Recorded()
+
+
+@pytest.fixture(scope="session")
+def bundle() -> Bundle:
+    return Bundle.load(folder("policies"), None, "extend")
+
+
+@pytest.fixture
+def manifest(submit: Callable[..., Manifest]) -> Manifest:
+    return submit()
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Release:
+    place = tmp_path / "release"
+    (place / "server" / "serving").mkdir(parents=True)
+    (place / "server" / "serving" / "app.py").write_text("x = 1\n")
+    (place / "requirements.lock.txt").write_text("# nothing\n")
+    facts = dict.fromkeys(Release.__dataclass_fields__, "") | {"folder": place}
+    return Release(**facts)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def run_scan(
+    tmp_path: Path, runtime: Recorded, bundle: Bundle, manifest: Manifest, release: Release
+) -> Scan:
+    def run(environment: Environment = Environment.LOCAL) -> StageReport:
+        runtime.calls.clear()
+        context = Context(
+            environment=environment,
+            bundle=bundle,
+            engine=RegoCpp(),
+            runtime=runtime,
+            state=State(tmp_path / "state"),
+            run_folder=tmp_path / "run",
+            progress=StageProgress(Silent(), "scan"),
+        )
+        return asyncio.run(scan.run(context, manifest, release))
+
+    return run
+
+
+def tool(report: StageReport, name: str) -> ToolReport:
+    return next(tool for tool in report.tools if tool.tool == name)
+
+
+def denials(report: StageReport) -> set[tuple[str, str]]:
+    return {(v.id, v.path) for v in report.violations if v.level == "deny"}
+
+
+def test_a_clean_scan_passes_and_leaves_every_report(run_scan: Scan, tmp_path: Path) -> None:
+    report = run_scan()
+    assert report.outcome is Ending.PASSED
+    assert not denials(report)
+    assert report.summary.startswith("6 of 6 scanners ran; 0 findings")
+    for scanner in SCANNERS:
+        assert f"{scanner.name}.json" in report.artifacts
+    for place in report.artifacts.values():
+        assert (tmp_path / "run" / place).read_text()
+    assert set(report.inputs) >= {"server", "submission", "Dockerfile", "requirements.txt"}
+
+
+def test_defects_deny_once_with_all_their_witnesses(
+    run_scan: Scan, runtime: Recorded, tmp_path: Path
+) -> None:
+    offline = dict.fromkeys(("hadolint", "bandit", "semgrep", "detect-secrets"), "bad")
+    runtime.cases |= offline | dict.fromkeys(("pip-audit", "safety"), "vulnerable")
+    report = run_scan()
+    assert report.outcome is Ending.DENIED
+    paths = {path for _, path in denials(report)}
+    assert "jinja2" in paths
+    assert any(path.startswith("submission/train.py") for path in paths)
+    found = json.loads((tmp_path / "run" / "reports" / "findings.json").read_text())["findings"]
+    (jinja,) = [finding for finding in found if finding["package"] == "jinja2"]
+    assert jinja["tools"] == ["pip-audit", "safety"]
+    (shell,) = [
+        finding
+        for finding in found
+        if finding["location"] == {"file": "submission/train.py", "line": 12}
+    ]
+    assert shell["tools"] == ["bandit", "semgrep"]
+
+
+def test_a_required_scanner_that_is_missing_denies_and_says_so(
+    run_scan: Scan, runtime: Recorded
+) -> None:
+    del runtime.cases["bandit"]
+    report = run_scan()
+    assert report.outcome is Ending.DENIED
+    assert ("SC-SCN-001", "scan.tools.bandit") in denials(report)
+    assert tool(report, "bandit").reason == "bandit is not installed. Install it."
+    assert "5 of 6 scanners ran (not run: bandit)" in report.summary
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome(1, "", "Traceback\nKeyError: 'x'"),
+        Outcome(0, "garbage", ""),
+        Outcome(0, "", "", timed_out=True),
+    ],
+)
+def test_a_required_scanner_that_failed_denies(
+    run_scan: Scan, runtime: Recorded, outcome: Outcome
+) -> None:
+    runtime.cases["semgrep"] = outcome
+    report = run_scan()
+    assert tool(report, "semgrep").status is ToolStatus.NOT_RUN
+    assert ("SC-SCN-001", "scan.tools.semgrep") in denials(report)
+
+
+def test_no_network_passes_locally_with_a_warning_and_denies_in_prod(
+    run_scan: Scan, runtime: Recorded
+) -> None:
+    runtime.cases |= {"pip-audit": "offline", "safety": "offline"}
+    report = run_scan()
+    assert report.outcome is Ending.PASSED
+    assert {v.path for v in report.violations} == {"scan.tools.pip-audit", "scan.tools.safety"}
+    assert "as of" in tool(report, "safety").reason
+    assert ("SC-SCN-001", "scan.tools.pip-audit") in denials(run_scan(Environment.PROD))
+
+
+def test_an_unchanged_scan_runs_nothing(run_scan: Scan, runtime: Recorded) -> None:
+    runtime.cases["safety"] = "offline"
+    first = run_scan()
+    second = run_scan()
+    assert not runtime.called
+    assert second.reused
+    assert not first.reused
+    assert second.tools == first.tools
+    assert second.outputs == first.outputs
+    assert second.artifacts == first.artifacts
+
+
+def test_a_change_runs_only_what_reads_it(
+    run_scan: Scan, runtime: Recorded, manifest: Manifest, release: Release
+) -> None:
+    run_scan()
+    (manifest.folder / "train.py").write_text("y = 2\n")
+    assert not run_scan().reused
+    assert runtime.called == {"bandit", "semgrep", "detect-secrets"}
+    release.lock.write_text("# something\n")
+    run_scan()
+    assert runtime.called == {"pip-audit", "safety"}
+
+
+def test_a_scanner_that_crashed_is_tried_again(run_scan: Scan, runtime: Recorded) -> None:
+    runtime.cases["bandit"] = Outcome(1, "", "KeyError: 'x'")
+    run_scan()
+    runtime.cases["bandit"] = "clean"
+    assert run_scan().outcome is Ending.PASSED
+    assert runtime.called == {"bandit"}
+
+
+def test_the_model_is_left_out_and_listed(
+    run_scan: Scan, runtime: Recorded, tmp_path: Path
+) -> None:
+    report = run_scan()
+    left_out = json.loads((tmp_path / "run" / "reports" / "findings.json").read_text())["left_out"]
+    assert left_out == {"fraud-detector/model.pt2": "checked by other means"}
+    assert "1 files or folders left out" in report.summary
+
+
+def test_a_file_name_that_is_no_text(run_scan: Scan, manifest: Manifest) -> None:
+    Path(os.fsdecode(os.fsencode(manifest.folder) + b"/\xff.bin")).write_bytes(b"\0")
+    assert run_scan().outcome is Ending.PASSED
