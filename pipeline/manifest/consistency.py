@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.manifest.operation import DEFAULT_TOLERANCE
 from pipeline.manifest.paths import Place, at
 
-_DEFAULT_TOLERANCE = 0.001
 _RESERVED = ("kubernetes.io", "k8s.io", "mlifecycle.io")
 
 
@@ -156,7 +156,7 @@ def _expected(place: Place, expected: dict[str, Any], classes: list[str] | None)
     if len(given) != len(shares) or set(given) != set(classes):
         return
     # Each may have been rounded by as much as it may be off.
-    tolerance = _number(expected.get("tolerance")) or _DEFAULT_TOLERANCE
+    tolerance = _number(expected.get("tolerance")) or DEFAULT_TOLERANCE
     total = sum(given.values())
     if abs(total - 1) > tolerance * len(given) + 1e-9:
         yield Fault(

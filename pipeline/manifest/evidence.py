@@ -31,22 +31,22 @@ class Model(Section):
     name: DnsLabel = field("The model's name.", "The name in the catalog, and in every answer.")
     version: Version = field(
         "The model's version; the policy wants a semantic version.",
-        "Judged by the policy; recorded in the catalog; in every answer of the server.",
+        "Judged: MG-VER-001. Recorded in the catalog; in every answer of the server.",
     )
     uri: Uri = field(
         "Where the model file is: a path inside the manifest's folder, or an address.",
-        "Judged by the policy; the build fetches the model from there.",
+        "Judged: MG-URI-001. The build fetches the model from there.",
     )
     digest: Digest | None = field(
         "The SHA-256 that the model file is claimed to have.",
-        "The build refuses a model file with another digest.",
+        "Judged: MG-DIG-001. The build refuses a model file with another digest.",
         None,
     )
     framework: Identifier = field(
-        "What the model was made with.", "Judged by the policy; shown by /model/info."
+        "What the model was made with.", "Judged: MG-FRM-001. Shown by /model/info."
     )
     experiment_id: ExperimentId | None = field(
-        "The experiment that the model came out of.", "Judged by the policy.", None
+        "The experiment that the model came out of.", "Judged: MG-TRK-001.", None
     )
     description: Prose | None = field(
         "What the model is for, in a sentence or two.", "Shown by /model/info.", None
@@ -88,12 +88,12 @@ class Metrics(Section):
 
     accuracy: Share | None = field(
         "The share of right predictions.",
-        "Judged by the policy, also against the version in service; recorded in the catalog.",
+        "Judged: MG-ACC-001, MG-REG-001. Recorded in the catalog.",
         None,
     )
     f1_score: Share | None = field(
         "The harmonic mean of precision and recall.",
-        "Judged by the policy, also against the version in service; recorded in the catalog.",
+        "Judged: MG-F1-001, MG-REG-002. Recorded in the catalog.",
         None,
     )
     precision: Share | None = field(
@@ -104,11 +104,14 @@ class Metrics(Section):
     )
     auc_roc: Share | None = field("The area under the ROC curve.", "Recorded in the catalog.", None)
     training_date: date | None = field(
-        "The day on which the training ended.", "Recorded in the catalog.", None, schema=_DATE
+        "The day on which the training ended.",
+        "Judged: no evaluation may be older (MG-FAIR-004, MG-DRF-003).",
+        None,
+        schema=_DATE,
     )
     training_samples: int | None = field(
         "How many samples the model was trained on.",
-        "Judged by the policy.",
+        "Judged: MG-SMP-001. Recorded in the catalog.",
         None,
         ge=1,
         le=10**12,
@@ -120,24 +123,24 @@ class Fairness(Section):
 
     demographic_parity: Difference | None = field(
         "The difference between the groups' rates of positive predictions.",
-        "Judged by the policy, in absolute value.",
+        "Judged in absolute value: MG-FAIR-002.",
         None,
     )
     equalized_odds: Difference | None = field(
         "The largest difference between the groups' true and false positive rates.",
-        "Judged by the policy, in absolute value.",
+        "Judged in absolute value: MG-FAIR-003.",
         None,
     )
     protected_attributes: tuple[Name, ...] | None = field(
         "The attributes whose groups were compared.",
-        "Judged by the policy.",
+        "Judged: MG-FAIR-001.",
         None,
         min_length=1,
         max_length=100,
         schema=_UNIQUE,
     )
     evaluation_date: date | None = field(
-        "The day of the evaluation.", "Judged by the policy.", None, schema=_DATE
+        "The day of the evaluation.", "Judged: MG-FAIR-004.", None, schema=_DATE
     )
 
 
@@ -146,7 +149,7 @@ class Drift(Section):
 
     score: float | None = field(
         "The largest drift of a monitored feature (population stability index).",
-        "Judged by the policy.",
+        "Judged: MG-DRF-001, MG-DRF-002.",
         None,
         ge=0,
     )
@@ -164,7 +167,7 @@ class Drift(Section):
         schema=_UNIQUE,
     )
     last_evaluated: date | None = field(
-        "The day on which the score was measured.", "Judged by the policy.", None, schema=_DATE
+        "The day on which the score was measured.", "Judged: MG-DRF-003.", None, schema=_DATE
     )
 
 
@@ -172,20 +175,19 @@ class DataSource(Section):
     """One source of training or evaluation data."""
 
     source: Uri = field(
-        "Its address.", "Judged by the policy: approval comes from the policy's data, never here."
+        "Its address.",
+        "Judged: MG-SRC-001. Approval comes from the policy's data, never from here.",
     )
-    version: Line = field("Which state of it was used.", "Judged by the policy.")
+    version: Line = field("Which state of it was used.", "Judged: MG-SRC-002.")
     description: Prose | None = field("What it is.", "Kept with the release.", None)
 
 
 class Explainability(Section):
     """How single predictions can be explained."""
 
-    method: Identifier = field(
-        "The method, such as permutation_importance.", "Judged by the policy."
-    )
+    method: Identifier = field("The method, such as permutation_importance.", "Judged: MG-XAI-001.")
     feature_importance: Mapping[Name, float] | None = field(
         "The importance of features, by the name that the signature gives them.",
-        "Judged by the policy.",
+        "Judged: MG-XAI-002.",
         None,
     )

@@ -21,15 +21,17 @@ from pipeline.manifest.values import (
 
 _CLUSTER = "Cluster objects: "
 
+DEFAULT_TOLERANCE = 0.001
+
 
 class Amounts(Section):
     """An amount of CPU and of memory."""
 
     cpu: CpuQuantity | None = field(
-        "CPU cores.", f"Judged by the policy. {_CLUSTER}the container's resources.", None
+        "CPU cores.", f"Judged: MG-RES-001, MG-RES-002. {_CLUSTER}the container's resources.", None
     )
     memory: MemoryQuantity | None = field(
-        "Memory.", f"Judged by the policy. {_CLUSTER}the container's resources.", None
+        "Memory.", f"Judged: MG-RES-001, MG-RES-002. {_CLUSTER}the container's resources.", None
     )
 
 
@@ -105,10 +107,10 @@ class Expected(Section):
         "Another probability keeps the new version from traffic.",
         None,
     )
-    tolerance: float | None = field(
-        "How far each probability may be off; 0.001 when left out.",
+    tolerance: float = field(
+        "How far each probability may be off.",
         "Widens or narrows what counts as the same probability.",
-        None,
+        DEFAULT_TOLERANCE,
         gt=0,
         le=0.5,
     )
@@ -154,10 +156,10 @@ class DriftDetection(Section):
 
     enabled: bool = field(
         "Whether drift is watched; the other two are then required.",
-        f"{_CLUSTER}the drift rules, or none.",
+        f"Judged: MG-MON-002. {_CLUSTER}the drift rules, or none.",
     )
     threshold: float | None = field(
-        "The drift that is too much.", f"{_CLUSTER}the drift rules.", None, gt=0
+        "The drift that is too much.", f"Judged: MG-MON-002. {_CLUSTER}the drift rules.", None, gt=0
     )
     window: Duration | None = field(
         "Over how long it is measured.", f"{_CLUSTER}the drift rules.", None
@@ -176,7 +178,8 @@ class ErrorRateAlert(_Alert):
     """Too many requests fail."""
 
     metric: Literal["error_rate"] = field(
-        "What is watched: the share of failed requests.", f"{_CLUSTER}the alert rule's query."
+        "What is watched: the share of failed requests.",
+        f"Judged: MG-MON-003. {_CLUSTER}the alert rule's query.",
     )
     threshold: Share = field("The share that is too much.", f"{_CLUSTER}the alert rule's query.")
 
@@ -186,7 +189,7 @@ class LatencyAlert(_Alert):
 
     metric: Literal["latency_p99"] = field(
         "What is watched: the time within which 99 % of requests are answered.",
-        f"{_CLUSTER}the alert rule's query.",
+        f"Judged: MG-MON-003. {_CLUSTER}the alert rule's query.",
     )
     threshold: Duration = field("The time that is too long.", f"{_CLUSTER}the alert rule's query.")
 
@@ -195,7 +198,8 @@ class DriftAlert(_Alert):
     """Inputs move away from the reference data. Needs drift detection."""
 
     metric: Literal["drift"] = field(
-        "What is watched: the inputs' drift.", f"{_CLUSTER}the alert rule's query."
+        "What is watched: the inputs' drift.",
+        f"Judged: MG-MON-003. {_CLUSTER}the alert rule's query.",
     )
     threshold: float = field("The drift that is too much.", f"{_CLUSTER}the alert rule.", gt=0)
 
@@ -208,7 +212,7 @@ class Monitoring(Section):
 
     enabled: bool = field(
         "Whether the model is watched.",
-        f"Judged by the policy. {_CLUSTER}the alert rules, or none.",
+        f"Judged: MG-MON-001. {_CLUSTER}the alert rules, or none.",
     )
     drift_detection: DriftDetection | None = section("Whether drift is watched.", None)
     alerts: tuple[Alert, ...] = section("When to tell somebody.", (), max_length=100)

@@ -46,7 +46,8 @@ schema is
 A well-formed manifest is not yet a good one. Fields that only a policy asks for are optional here;
 the policy answers their absence, with the rule's name. Nothing in a manifest approves anything.
 
-*Cluster objects* in the last column are those that a Kubernetes target is to render. The `process`
+In the last column, *Judged* names the rules that read the field; [policies.md](policies.md)
+explains them. *Cluster objects* are those that a Kubernetes target is to render. The `process`
 target, which serves on this machine, has no use for such a field; it is checked all the same."""
 
 _BETWEEN = """

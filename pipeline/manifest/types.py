@@ -55,7 +55,8 @@ class Spec(Section):
     drift: Drift | None = section("How far its inputs have moved.", None)
     dependencies: tuple[Dependency, ...] = field(
         "What the model needs to run, as PEP 508 requirements.",
-        "Judged by the policy; resolved with the server's own into one lock, and installed.",
+        "Judged: MG-DEP-001, MG-DEP-002, MG-DEP-003. "
+        "Resolved with the server's own into one lock, and installed.",
         (),
         max_length=200,
     )
@@ -69,7 +70,7 @@ class Spec(Section):
     rollback: Rollback | None = section("Whether a bad new version is taken back.", None)
     previous_version: Version | None = field(
         "The version that this one replaces, as its authors believe.",
-        "Judged by the policy: it must agree with the catalog.",
+        "Judged: it must agree with the catalog (MG-PRV-001).",
         None,
     )
 

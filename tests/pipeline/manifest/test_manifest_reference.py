@@ -1,7 +1,12 @@
 """Every field has an effect, and the reference lists it."""
 
+import re
+
+from pipeline import resources
 from pipeline.manifest.reference import FILE, holds_fields, sections, text
 from pipeline.manifest.schema import resolve
+
+RULE = re.compile(r"MG-[A-Z0-9]+-[0-9]{3}")
 
 
 def fields():
@@ -40,3 +45,10 @@ def test_rows_have_five_cells():
     assert rows
     for row in rows:
         assert row.replace("\\|", "").count("|") == 6, row
+
+
+def test_the_rules_that_effects_name_exist():
+    rules = "".join(path.read_text("utf-8") for path in resources.folder("policies").glob("*.rego"))
+    named = {rule for _, field in fields() for rule in RULE.findall(field.get("effect", ""))}
+    assert len(named) > 20
+    assert named <= set(RULE.findall(rules))
