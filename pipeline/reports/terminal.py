@@ -158,11 +158,12 @@ def _violation(violation: Violation, style: Style) -> str:
 
 
 def _not_run(record: RunRecord, style: Style) -> str:
+    judged = {violation.path.rpartition(".")[2] for violation in record.violations}
     return "\n".join(
         f"{style.paint('yellow', 'not run')} {tool.tool}: {text.one_line(tool.reason, 300)}"
         for stage in record.stages
         for tool in stage.tools
-        if tool.status is ToolStatus.NOT_RUN
+        if tool.status is ToolStatus.NOT_RUN and tool.tool not in judged
     )
 
 

@@ -216,7 +216,7 @@ def _summary(
     if absent:
         parts[0] += f" (not run: {', '.join(absent)})"
     detail = ", ".join(f"{counts[severity]} {severity}" for severity in worst)
-    parts.append(f"{len(found)} findings" + (f" ({detail})" if detail else ""))
+    parts.append(f"findings: {len(found)}" + (f" ({detail})" if detail else ""))
     if left_out:
-        parts.append(f"{len(left_out)} files or folders left out")
+        parts.append(f"left out: {len(left_out)}")
     return "; ".join(parts)

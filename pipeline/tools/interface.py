@@ -77,7 +77,7 @@ def report_of(
     if outcome.timed_out:
         return no("it was ended at its time limit")
     if outcome.exit_code not in exit_codes:
-        return no(f"it failed with exit code {outcome.exit_code}{last_words(outcome)}")
+        return no(failure(outcome))
     try:
         audited, findings = read(outcome)
     except NoResult as problem:
@@ -98,12 +98,24 @@ def report_of(
     )
 
 
-def last_words(outcome: Outcome) -> str:
-    """What a failed tool said: its first line that is no warning; of a traceback, the last."""
+# How Python's HTTP libraries and the resolver say that a service is out of reach.
+_OUT_OF_REACH = ("ConnectError", "ConnectionError", "ConnectTimeout", "Name or service not known")
+
+
+def failure(outcome: Outcome) -> str:
+    """Why a tool gave no report, in its own words."""
+    words = _last_words(outcome)
+    if any(sign in words for sign in _OUT_OF_REACH):
+        return f"its service is out of reach ({words})"
+    return f"it failed with exit code {outcome.exit_code}" + (f": {words}" if words else "")
+
+
+def _last_words(outcome: Outcome) -> str:
+    """A failed tool's first line that is no warning; of a traceback, the last."""
     for text in (outcome.stderr, outcome.stdout):
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         errors = [line for line in lines if "warning" not in line.lower()]
         if errors:
             line = errors[-1] if any("Traceback" in line for line in lines) else errors[0]
-            return f": {line if len(line) <= 200 else line[:199] + '…'}"
+            return line if len(line) <= 120 else line[:119] + "…"
     return ""

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from pipeline.findings import Finding, Severity, ToolReport
 from pipeline.runtimes.interface import Invocation, Outcome
-from pipeline.tools.interface import LOCK, NoResult, Scanner, last_words, report_of
+from pipeline.tools.interface import LOCK, NoResult, Scanner, failure, report_of
 
 NAME = "pip-audit"
 PACKAGE = "pip-audit"
@@ -64,7 +64,7 @@ def parse(outcome: Outcome, version: str) -> ToolReport:
 def _read(outcome: Outcome) -> tuple[int, tuple[Finding, ...]]:
     # It exits 1 both for vulnerabilities and for its own crash, which writes no report.
     if outcome.exit_code == 1 and not outcome.stdout.strip():
-        raise NoResult(f"it failed without a report{last_words(outcome)}")
+        raise NoResult(failure(outcome))
     report = _Report.model_validate_json(outcome.stdout)
     skipped = [dependency for dependency in report.dependencies if dependency.vulns is None]
     if skipped:

@@ -15,7 +15,7 @@ from pipeline.tools.interface import (
     SUBMISSION,
     NoResult,
     Scanner,
-    last_words,
+    failure,
     report_of,
 )
 
@@ -105,7 +105,7 @@ def _read(outcome: Outcome) -> tuple[int, tuple[Finding, ...]]:
         problems = "; ".join(error.message or error.long_msg for error in report.errors)
         raise NoResult(f"it could not read everything: {' '.join(problems.split())[:300]}")
     if outcome.exit_code != 0:
-        raise NoResult(f"it failed with exit code {outcome.exit_code}{last_words(outcome)}")
+        raise NoResult(failure(outcome))
     return len(report.paths.scanned), tuple(
         Finding(
             tools=(NAME,),

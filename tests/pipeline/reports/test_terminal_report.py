@@ -40,9 +40,17 @@ def test_a_no_says_what_where_and_what_to_do(record: RunRecord) -> None:
     assert 'found     {"severity": "unknown"}' in text
     assert "found     absent" in text
     assert "do        Upgrade jinja2 to 2.11.3." in text
-    assert "not run pip-audit: no network (as of 12:00 UTC)" in text
     assert "deploy: no, fraud-detector 1.2.0 in staging, denied by scan (4.00 s)" in text
     assert "evidence    runs/x/summary.md" in text
+
+
+def test_a_scanner_that_did_not_run_is_named_once(record: RunRecord) -> None:
+    assert "not run pip-audit" not in terminal.summary(record, FOLDER, Screen(tty=False))
+    stage = record.stages[1].model_copy(update={"violations": ()})
+    text = terminal.summary(
+        record.model_copy(update={"stages": (stage,)}), FOLDER, Screen(tty=False)
+    )
+    assert "not run pip-audit: no network (as of 12:00 UTC)" in text
 
 
 def test_what_denies_stands_last_where_the_eye_is(record: RunRecord) -> None:

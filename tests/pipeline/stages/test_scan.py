@@ -113,7 +113,7 @@ def test_a_clean_scan_passes_and_leaves_every_report(run_scan: Scan, tmp_path: P
     report = run_scan()
     assert report.outcome is Ending.PASSED
     assert not denials(report)
-    assert report.summary.startswith("6 of 6 scanners ran; 0 findings")
+    assert report.summary.startswith("6 of 6 scanners ran; findings: 0")
     for scanner in SCANNERS:
         assert f"{scanner.name}.json" in report.artifacts
     for place in report.artifacts.values():
@@ -219,7 +219,7 @@ def test_the_model_is_left_out_and_listed(
     report = run_scan()
     left_out = json.loads((tmp_path / "run" / "reports" / "findings.json").read_text())["left_out"]
     assert left_out == {"fraud-detector/model.pt2": "checked by other means"}
-    assert "1 files or folders left out" in report.summary
+    assert "left out: 1" in report.summary
 
 
 def test_a_file_name_that_is_no_text(run_scan: Scan, manifest: Manifest) -> None:
