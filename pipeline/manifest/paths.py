@@ -63,10 +63,8 @@ def kind(value: Any) -> str:
             return "a number"
         case Mapping():
             return "a mapping"
-        case list():
-            return "a list"
         case _:
-            return "nothing"
+            return "a list"
 
 
 def at(document: Any, place: Place) -> Any:

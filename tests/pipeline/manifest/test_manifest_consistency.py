@@ -146,6 +146,12 @@ def test_wrong_types_are_passed_over(document):
     assert all("team" in dotted(fault.place) for fault in faults(document))
 
 
+def test_a_value_of_the_wrong_type_is_refused_once(refusals, valid):
+    put((*CASE, "instance", "hour"), "18")(valid)
+    (problem,) = refusals(valid)
+    assert "not text" in problem.expected
+
+
 def test_a_name_slightly_wrong_gets_a_suggestion(refusals, valid):
     valid["spec"]["drift"]["monitored_features"][1] = "merchant_rsik"
     (problem,) = refusals(valid)

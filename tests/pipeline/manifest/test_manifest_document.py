@@ -62,6 +62,12 @@ def test_something_else_than_a_mapping_at_the_top(text, value):
     assert only(text).value == value
 
 
+@pytest.mark.parametrize("text", ["!!str words", "!x [a]", "&x words", "*x"])
+def test_nothing_but_a_refused_value(text):
+    problem = problems(text)[0]
+    assert (problem.path, problem.line) == ("", 1)
+
+
 @pytest.mark.parametrize(
     ("text", "line"), [("a: [1\nb: 2", 2), ("a:\n\t- b", 2), ("a: b: c", 1), ('a: "x', 1)]
 )
