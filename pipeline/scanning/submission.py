@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pipeline.errors import InvalidInput, Problem
 
+# Less than what the host copies for a tool: semgrep does not follow a link to a larger folder.
 FILE_LIMIT = 4 * 1024 * 1024  # bytes; larger files are data
 TOTAL_LIMIT = 24 * 1024 * 1024  # bytes
 COUNT_LIMIT = 2000  # files

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import InvalidInput
+from pipeline.runtimes import host
 from pipeline.scanning import submission
 
 
@@ -77,3 +78,8 @@ def test_a_folder_with_too_much_text_is_refused(
     monkeypatch.setattr(submission, "TOTAL_LIMIT", 7)
     with pytest.raises(InvalidInput):
         submission.copy(folder, tmp_path / "copy", [])
+
+
+def test_a_submission_is_small_enough_to_be_copied_for_a_tool() -> None:
+    assert submission.TOTAL_LIMIT <= host.COPY_LIMIT
+    assert submission.COUNT_LIMIT <= host.COPY_COUNT
