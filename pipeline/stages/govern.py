@@ -1,0 +1,74 @@
+"""govern: judge what the manifest states, and what the catalog knows, by the environment's rules.
+
+Nothing is fetched, built or measured before this yes. The verdict is kept with the very document
+that was judged, so that it can be reached again from the same bundle.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from pipeline import digest, policy
+from pipeline.catalog.interface import Serving
+from pipeline.environment import Environment
+from pipeline.manifest import Manifest
+from pipeline.policy.bundle import GOVERNANCE
+from pipeline.record import Outcome, StageReport
+from pipeline.stages.interface import Context
+from pipeline.state import write_atomically
+from pipeline.verdict import Level, Verdict
+
+NAME = "govern"
+VERDICT = "reports/verdict.json"
+
+
+def document(
+    environment: Environment, manifest: Manifest, serving: Serving | None
+) -> dict[str, Any]:
+    """What the policies see. `serving` is the catalog's answer: None says that nothing serves."""
+    known = None
+    if serving is not None:
+        known = {"version": serving.version, "metrics": dict(serving.metrics)}
+    return {
+        "environment": environment.value,
+        "manifest": manifest.document,
+        "catalog": {"serving": known},
+    }
+
+
+async def run(context: Context, manifest: Manifest, serving: Serving | None) -> StageReport:
+    """Judge `manifest` against the bundle; `serving` is what the catalog says serves there now.
+
+    A no is a report with the violations. Raises EnvironmentFailed when there is no policy engine.
+    """
+    began = time.monotonic()
+    context.progress.step(f"judging the manifest by the rules for {context.environment}")
+    judged = document(context.environment, manifest, serving)
+    verdict = await policy.judge(context.engine, context.bundle, GOVERNANCE, judged)
+    evidence = {"verdict": verdict.model_dump(mode="json"), "input": judged}
+    data = json.dumps(evidence, indent=2, ensure_ascii=False).encode() + b"\n"
+    write_atomically(context.run_folder / VERDICT, data)
+    return StageReport(
+        stage=NAME,
+        outcome=Outcome.PASSED if verdict.allowed else Outcome.DENIED,
+        summary=_summary(context, verdict),
+        inputs={
+            "manifest": manifest.digest,
+            "policies": verdict.policy_digest,
+            "catalog": digest.of_json(judged["catalog"]),
+        },
+        outputs={"verdict": digest.of_bytes(data)},
+        violations=verdict.violations,
+        artifacts={"verdict": VERDICT},
+        seconds=time.monotonic() - began,
+    )
+
+
+def _summary(context: Context, verdict: Verdict) -> str:
+    if not verdict.allowed:
+        denied = sorted({v.id for v in verdict.violations if v.level is Level.DENY})
+        return f"denied for {context.environment} by {', '.join(denied)}"
+    warnings = len(verdict.violations)
+    return f"allowed for {context.environment}, {warnings} warning{'s' if warnings != 1 else ''}"
