@@ -108,7 +108,7 @@ def _application(options: argparse.Namespace, control: Control | None = None) ->
     except ServingError as error:
         return None, str(error)
     except Exception as error:
-        logging.getLogger(__name__).exception("the server cannot start")
+        logging.getLogger("serving").exception("the server cannot start")
         return None, f"{type(error).__name__}: {error}"
 
 

@@ -116,11 +116,13 @@ class Server(uvicorn.Server):
             protocol, sock=self._listener, backlog=BACKLOG
         )
         self.servers.append(accepting)
+        _log.info("accepting connections")
 
     async def _begin_drain(self, idle: float) -> None:
         if self._draining is not None:
             return
         self._on_drain()
+        _log.info("draining %d connections", len(self.server_state.connections))
         for server in self.servers:
             server.close()
         if self._listener is not None:
@@ -148,6 +150,7 @@ class Server(uvicorn.Server):
                 self.force_exit = True
                 break
             await asyncio.sleep(0.05)
+        _log.info("drained")
         self.should_exit = True
 
 

@@ -15,11 +15,11 @@ import socket
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pipeline.errors import EnvironmentFailed
 from pipeline.targets import desired as desired_file
-from pipeline.targets import logs
+from pipeline.targets import logs, spawn
 from pipeline.targets.desired import Desired
 from pipeline.targets.instance import LOGS, Instance, InstanceFailed, Start
 
@@ -43,6 +43,7 @@ class Deployment:
     """The listening socket, the server processes, and at most one candidate among them."""
 
     def __init__(self, wanted: Desired | None) -> None:
+        self.code = spawn.code()
         self.wanted = wanted
         self.listener: socket.socket
         self.active: Instance | None = None
@@ -262,6 +263,14 @@ class Deployment:
             "leaving": sorted(instance.name for instance in self.leaving),
             "trouble": self.trouble,
         }
+
+    def leave(self) -> NoReturn:
+        """End this process and nothing else, to make room for one with newer code."""
+        if self.candidate is not None or self._starting is not None or self._change.locked():
+            raise Refused("another command is at work")
+        _log.info("a supervisor with other code takes over")
+        # Without the usual farewell: what runs is to go on.
+        os._exit(0)
 
     def begin(self, start: Start) -> Instance:
         """Start a candidate. There is one at a time."""

@@ -52,15 +52,18 @@ class HttpClient:
 
     async def get(self, path: str) -> Reply:
         """GET `path`. Raises OSError when there is no answer."""
-        return await anyio.to_thread.run_sync(self._call, "GET", path, None)
+        return await self._thread("GET", path, None)
 
     async def post(self, path: str, body: Any) -> Reply:
         """POST `body` as JSON. Raises OSError when there is no answer."""
-        return await anyio.to_thread.run_sync(self._call, "POST", path, json.dumps(body).encode())
+        return await self._thread("POST", path, json.dumps(body).encode())
 
     def close(self) -> None:
         """Hang up. The next call connects again."""
         self._connection.close()
+
+    async def _thread(self, *call: Any) -> Reply:
+        return await anyio.to_thread.run_sync(self._call, *call, abandon_on_cancel=True)
 
     def _call(self, method: str, path: str, body: bytes | None) -> Reply:
         began = time.perf_counter()

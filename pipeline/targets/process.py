@@ -31,6 +31,7 @@ from pipeline.targets.supervisor import CONTROL, LOCK
 
 ANSWER = 60.0
 REPAIR = 120.0
+DISCARD = 10.0
 # A server is loaded and has checked itself when it answers: what it then says of its readiness
 # is no passing state.
 SETTLING = 3.0
@@ -137,7 +138,8 @@ class ProcessCandidate:
         """End it. Harmless when it has ended or was promoted."""
         if self._line is None:
             return
-        with contextlib.suppress(SupervisorGone, EnvironmentFailed):
+        # Hanging up would do; the answer says that it has ended.
+        with contextlib.suppress(SupervisorGone, EnvironmentFailed), anyio.move_on_after(DISCARD):
             await self._line.ask("discard")
         await self._let_go()
 
@@ -332,15 +334,26 @@ class ProcessTarget:
             await line.close()
 
     async def _connect(self) -> _Line:
-        """A line to the supervisor, which is started when none answers."""
+        """A line to the supervisor. When none answers, or one with other code, it is started."""
         for attempt in range(20):
+            await anyio.sleep(0.1 * max(0, attempt - 1))
             try:
                 with address(self._folder / CONTROL) as name:
-                    return _Line(await anyio.connect_unix(name))
+                    line = _Line(await anyio.connect_unix(name))
             except OSError:
-                if attempt:
-                    await anyio.sleep(0.1 * attempt)
-            await anyio.to_thread.run_sync(spawn.supervisor, self._folder, self._host, self._port)
+                await anyio.to_thread.run_sync(
+                    spawn.supervisor, self._folder, self._host, self._port
+                )
+                continue
+            try:
+                if (await line.ask("hello"))["code"] == spawn.code():
+                    return line
+                await line.ask("leave")
+            except SupervisorGone:
+                await line.close()
+            except BaseException:
+                await line.close()
+                raise
         raise EnvironmentFailed("The supervisor cannot be reached.", self._see_log())
 
     def _see_log(self) -> str:

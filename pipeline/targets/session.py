@@ -56,6 +56,10 @@ class Session:
     async def _do(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         deployment = self._deployment
         match operation:
+            case "hello":
+                return {"code": deployment.code}
+            case "leave":
+                deployment.leave()
             case "status":
                 return await deployment.status()
             case "start":

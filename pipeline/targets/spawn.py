@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -24,6 +25,12 @@ def environment(**more: str) -> dict[str, str]:
     """The variables of PASSED_ON that are set, what keeps a release unwritten, and `more`."""
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     return passed | {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", **more}
+
+
+def code() -> str:
+    """A digest of the supervisor's own sources: a newer command must not talk to an older one."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 
 def supervisor(folder: Path, host: str, port: int) -> None:

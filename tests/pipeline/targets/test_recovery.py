@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,9 +27,11 @@ from process_harness import (
     supervisor_of,
 )
 
+import pipeline
 from pipeline.errors import EnvironmentFailed
 from pipeline.targets import desired
 from pipeline.targets.process import ProcessTarget
+from pipeline.targets.sockets import address
 
 pytestmark = pytest.mark.anyio
 
@@ -46,6 +50,52 @@ async def test_the_server_goes_on_without_its_supervisor(target, release, place)
         await deploy(target, release("2.0.0"))
         eventually(lambda: load.answers["2.0.0"] > 20)
     assert load.errors == []
+
+
+@pytest.fixture
+def older(tmp_path) -> Path:
+    """A pipeline with other code for its supervisor."""
+    shutil.copytree(Path(pipeline.__file__).parent, tmp_path / "older" / "pipeline")
+    with (tmp_path / "older" / "pipeline" / "targets" / "logs.py").open("a") as source:
+        source.write("# as it was before\n")
+    return tmp_path / "older"
+
+
+def supervise(place: Path, code: Path) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-P", "-m", "pipeline.targets.supervisor", "--folder", str(place)]
+    subprocess.run(command, env={"PYTHONPATH": str(code)}, capture_output=True, check=True)
+
+
+async def test_a_supervisor_with_other_code_makes_room_and_the_server_goes_on(
+    target, release, place, older
+):
+    await deploy(target, release("1.0.0"))
+    served = await target.current()
+    with Load(served.url) as load:
+        kill(supervisor_of(place))
+        supervise(place, older)
+        former = supervisor_of(place)
+        again = await target.current()
+        assert supervisor_of(place) not in (0, former)
+        await deploy(target, release("2.0.0"))
+    assert load.errors == []
+    assert (again.pid, again.url, again.healthy) == (served.pid, served.url, True)
+
+
+async def test_a_supervisor_with_other_code_is_not_sent_away_during_a_deploy(
+    target, release, place, older
+):
+    supervise(place, older)
+    with address(place / "control.sock") as name:
+        stream = await anyio.connect_unix(name)
+    async with stream:
+        fake = release("1.0.0", mode="hang")
+        start = {"release": fake.digest, "folder": str(fake.folder), "version": "1.0.0"}
+        await stream.send(json.dumps({"op": "start", **start}).encode() + b"\n")
+        assert json.loads(await stream.receive())["ok"]
+        with pytest.raises(EnvironmentFailed, match="another command is at work"):
+            await target.current()
 
 
 async def test_a_killed_server_is_started_again_and_who_connects_meanwhile_waits(target, release):
@@ -262,11 +312,14 @@ async def test_a_full_disk_at_the_commit_leaves_the_old_version(target, release,
 
 
 async def test_a_candidate_whose_owners_are_all_gone_ends_by_itself(target, release, place):
-    candidate = await target.start(release("1.0.0"))
+    lonely = release("1.0.0")
+    control = lonely.folder / "server" / "serving" / "control.py"
+    control.write_text(re.sub(r"ORPHANED = [\d.]+", "ORPHANED = 1.0", control.read_text()))
+    candidate = await target.start(lonely)
     await candidate.ready(20)
     kill(supervisor_of(place))
     await candidate.discard()
-    eventually(lambda: not servers_of(place), seconds=30)
+    eventually(lambda: not servers_of(place), seconds=6)
 
 
 async def test_a_record_that_we_did_not_write_is_an_error_with_its_name(target, release, place):
