@@ -29,7 +29,7 @@ from pipeline.tools import uv
 WAIT = 3600.0  # seconds: another command may be installing several gigabytes
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not a mistake
+class Refused(Exception):
     """What an index serves is not what the lock names, or the lock is not complete."""
 
     def __init__(self, rule: str, said: str) -> None:

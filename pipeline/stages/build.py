@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import sys
 import time
@@ -131,9 +130,10 @@ async def _build(
     guard = context.state.root / "locks" / "releases"
     try:
         async with exclusively(guard, wait=WAIT, on_wait=context.progress.step):
-            return await anyio.to_thread.run_sync(
-                functools.partial(assemble, parts, context.state.releases)
+            release, reused = await anyio.to_thread.run_sync(
+                assemble, parts, context.state.releases
             )
+            return release, reused and environment.reused
     except OSError as error:
         raise EnvironmentFailed(
             f"The release could not be written to {context.state.releases}: {error}.",

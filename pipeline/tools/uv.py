@@ -81,7 +81,7 @@ def install(environment: Path, lock: Path, *, index: str | None = None) -> Invoc
             LOCK,
         ),
         inputs={LOCK: lock},
-        # The compiled files then depend on their sources only, not on the time of installing.
+        # Compiled files that depend on their sources and their place only, not on the time.
         environment={"PYC_INVALIDATION_MODE": "UNCHECKED_HASH"},
         network=True,
         timeout=3600,

@@ -30,8 +30,14 @@ class Told:
         self.steps.append(message)
 
 
+@pytest.fixture(scope="session")
+def uv_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """uv asks an interpreter who it is only once, which is most of its time here."""
+    return tmp_path_factory.mktemp("uv-cache")
+
+
 @pytest.fixture
-def wheelhouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def wheelhouse(tmp_path: Path, uv_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """alpha needs beta, gamma stands alone; uv sees these wheels and no index."""
     folder = tmp_path / "wheelhouse"
     make_wheel(folder, "alpha", "1.0", ["beta>=1"])
@@ -39,7 +45,7 @@ def wheelhouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make_wheel(folder, "gamma", "2.0")
     monkeypatch.setenv("UV_NO_INDEX", "1")
     monkeypatch.setenv("UV_FIND_LINKS", str(folder))
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
+    monkeypatch.setenv("UV_CACHE_DIR", str(uv_cache))
     monkeypatch.delenv("MLIFECYCLE_TORCH_INDEX", raising=False)
     return folder
 
