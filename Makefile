@@ -43,11 +43,14 @@ bench: $(VENV)/.dev ## Measure the pipeline; results go into benchmarks/README.m
 
 setup: $(VENV)/.pipeline $(VENV)/.scanners ## Install the pipeline and its scanners into .venv
 
-lock: $(UV) ## Resolve every requirements file anew
+lock: $(UV) ## Resolve every requirements file and the examples' locks anew
 	$(COMPILE) requirements/uv.in -o requirements/uv.txt
 	$(COMPILE) requirements/pipeline.in -o requirements/pipeline.txt
 	$(COMPILE) requirements/scanners.in -o requirements/scanners.txt
 	$(COMPILE) requirements/dev.in -o requirements/dev.txt
+	$(MAKE) $(VENV)/.pipeline
+	$(BIN)/mlifecycle lock --manifest examples/valid/model-manifest.yaml
+	$(BIN)/mlifecycle lock --manifest examples/valid/breast-cancer-manifest.yaml
 
 generate: $(VENV)/.pipeline ## Write the generated schema and reference pages anew
 	$(BIN)/python -m pipeline.manifest.schema

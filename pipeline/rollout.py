@@ -121,6 +121,8 @@ class Rollout:
         """The new release passed alone and fails under traffic: put the old one back."""
         context = self.open_stage("rollback")
         context.progress.step(f"returning to {before.version}")
+        # It did serve; the history says so, whatever happens next.
+        await anyio.to_thread.run_sync(self.catalog.register, failed)
         release = Release.open(self.releases / before.release.removeprefix("sha256:"))
         event = Event.model_validate(
             {**before.record, "kind": Kind.ROLLBACK, "run": failed.run, "at": datetime.now(UTC)}
@@ -134,7 +136,6 @@ class Rollout:
                     f"{failed.version} serves although its verification failed.",
                 ) from None
             await candidate.promote(event.model_dump(mode="json"))
-        await anyio.to_thread.run_sync(self.catalog.register, failed)
         await anyio.to_thread.run_sync(self.catalog.register, event)
         self.keep(
             StageReport(

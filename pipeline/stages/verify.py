@@ -22,7 +22,7 @@ async def run(
     """
     began = time.monotonic()
     expectations = Expectations.of(manifest)
-    context.progress.step(f"asking {len(expectations.golden)} golden inputs of {where}")
+    context.progress.step(f"asking {len(expectations.golden)} golden inputs, {where}")
     found = await verify(client, expectations, release)
     return StageReport(
         stage=NAME,
