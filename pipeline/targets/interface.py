@@ -85,7 +85,9 @@ class CandidateFailed(Exception):
 class Candidate(Protocol):
     """A release that runs without traffic. Leaving its context discards it unless promoted."""
 
-    client: Client
+    @property
+    def client(self) -> Client:
+        """Asks it over its own line, without traffic."""
 
     async def ready(self, deadline: float) -> None:
         """Wait up to `deadline` seconds for it to be ready. Raises CandidateFailed."""
