@@ -231,6 +231,7 @@ def test_hostile_archives_are_refused_and_run_nothing(
     assert not mark.exists()
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("attack", RUN_BY_TORCH)
 def test_torch_itself_runs_these(attack: str, model_bytes: bytes, tmp_path: Path) -> None:
     entries, mark = unpacked(model_bytes), tmp_path / "mark"
