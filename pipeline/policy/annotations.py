@@ -29,7 +29,7 @@ class Rule:
     line: int
 
 
-def rules(module: str, text: str) -> list[Rule]:
+def annotated(module: str, text: str) -> list[Rule]:
     """The rules that a module annotates, in its order. Raises InvalidInput with every problem."""
     found: list[Rule] = []
     problems: list[Problem] = []
@@ -83,4 +83,4 @@ def _rule(module: str, line: int, block: Any) -> Rule | None:
     for name, value in texts.items():
         if not isinstance(value, str) or not value.strip():
             raise ValueError(f"{name} is missing or no text")
-    return Rule(severity=Level(custom.get("severity")), module=module, line=line, **texts)
+    return Rule(severity=Level(str(custom.get("severity"))), module=module, line=line, **texts)

@@ -12,17 +12,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pipeline import digest
 from pipeline.errors import InvalidInput, Problem
-from pipeline.policy import annotations, data
-from pipeline.policy.annotations import Rule
+from pipeline.policy import data
+from pipeline.policy.annotations import Rule, annotated
 
 GOVERNANCE = "mlifecycle.governance"
 SUPPLY_CHAIN = "mlifecycle.supply_chain"
 
-Mode = Literal["extend", "replace"]
+MODES = ("extend", "replace")
 
 _PACKAGE = re.compile(r"^\s*package\s+(\S+)\s*(?:#.*)?$", re.MULTILINE)
 _COMMENT_OR_SPACE = re.compile(r"(?:\s|#[^\n]*(?:\n|$))*")
@@ -45,12 +45,14 @@ class Bundle:
     digest: str
 
     @classmethod
-    def load(cls, policies: Path, extra: Path | None = None, mode: Mode = "extend") -> Bundle:
+    def load(cls, policies: Path, extra: Path | None = None, mode: str = "extend") -> Bundle:
         """Read our folder, and the user's if there is one.
 
-        Raises InvalidInput for a missing folder and for what cannot be read, with every problem.
-        Whether the modules compile is the engine's to say.
+        `mode` is one of MODES. Raises InvalidInput for a missing folder and for what cannot be
+        read, with every problem. Whether the modules compile is the engine's to say.
         """
+        if mode not in MODES:
+            raise ValueError(f"mode is {mode!r}, not one of {MODES}")
         if extra is not None and not extra.is_dir():
             raise InvalidInput([_problem(extra, "no folder", "a folder with Rego policies", "")])
         if extra is not None and mode == "replace":
@@ -132,11 +134,11 @@ def _rules(modules: Mapping[str, str]) -> dict[str, Rule]:
     problems: list[Problem] = []
     for name, text in modules.items():
         try:
-            annotated = annotations.rules(name, text)
+            rules = annotated(name, text)
         except InvalidInput as error:
             problems.extend(error.problems)
             continue
-        for rule in annotated:
+        for rule in rules:
             other = found.setdefault(rule.id, rule)
             if other is not rule:
                 place = f"a rule's own id; {other.module}:{other.line} has it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -105,12 +106,25 @@ def _violations(bundle: Bundle, query: str, answers: Any) -> list[Violation]:
                 title=rule.title if rule else stated.id,
                 level=stated.level,
                 path=stated.path,
-                actual=stated.actual,
+                actual=_writable(stated.actual),
                 expected=stated.expected,
                 remedy=rule.remedy if rule else "Ask whoever wrote this policy.",
             )
         )
     return found
+
+
+def _writable(value: JsonValue) -> JsonValue:
+    """`value` with text for what JSON cannot write: rego-cpp rounds the largest floats up."""
+    match value:
+        case float() if not math.isfinite(value):
+            return str(value)
+        case list():
+            return [_writable(item) for item in value]
+        case dict():
+            return {key: _writable(item) for key, item in value.items()}
+        case _:
+            return value
 
 
 def _undecided(package: str, error: PolicyFailed) -> Violation:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from pipeline.policy.bundle import Bundle
 
 
-class PolicyFailed(Exception):  # noqa: N818  says what happened, and is caught by that name
+class PolicyFailed(Exception):
     """The policies did not compile, failed or gave no decision. Whoever asks takes it for a no."""
 
 

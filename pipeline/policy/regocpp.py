@@ -1,22 +1,27 @@
-"""Rego in process, by rego-cpp: a verdict in milliseconds, with nothing to install."""
+"""Rego by rego-cpp, from a wheel: a verdict in a fraction of a second, with nothing to install.
+
+The library runs in a process of its own. It is native code that can crash (on two functions of one
+name with different numbers of arguments, for one) and that nothing can stop once it runs: neither a
+crash nor a policy without end may take the pipeline along, and both are a no.
+"""
 
 from __future__ import annotations
 
 import functools
 import json
-import re
-import threading
+import subprocess
+import sys
 from collections.abc import Mapping
-from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
 
+from pipeline.errors import EnvironmentFailed
 from pipeline.policy.bundle import Bundle
 from pipeline.policy.interface import PolicyFailed
 
-_MESSAGE = re.compile(r"\(errormsg \d+:([^\n]*?)\)")
-_PLACE = re.compile(r"\(error \d+:([^|\n]+)\|(\d+)\|")
+_WORKER = Path(__file__).with_name("worker.py")
 
 
 class RegoCpp:
@@ -28,57 +33,20 @@ class RegoCpp:
         self.deadline = deadline
 
     async def evaluate(self, bundle: Bundle, query: str, document: Mapping[str, Any]) -> Any:
-        """As the interface says. An evaluation past the deadline has failed, too."""
-        answer: Future[Any] = Future()
-        # A thread of its own, as a daemon: a policy that never ends must not keep the process.
-        threading.Thread(
-            target=_answer, args=(answer, bundle, query, document), daemon=True, name="rego-cpp"
-        ).start()
+        """As the interface says. Past the deadline, and after a crash, there is no decision."""
         try:
-            return await anyio.to_thread.run_sync(
-                functools.partial(answer.result, self.deadline), abandon_on_cancel=True
-            )
-        except TimeoutError:
-            raise PolicyFailed(
-                f"{query} was not decided within {self.deadline:g} s: a policy runs away"
-            ) from None
-
-
-def _answer(answer: Future[Any], bundle: Bundle, query: str, document: Mapping[str, Any]) -> None:
-    try:
-        answer.set_result(_evaluate(bundle, query, document))
-    except BaseException as error:
-        answer.set_exception(error)
-
-
-def _evaluate(bundle: Bundle, query: str, document: Mapping[str, Any]) -> Any:
-    # Imported here: it loads a library of several megabytes.
-    from regopy import Interpreter, LogLevel, RegoError
-
-    rego = Interpreter()
-    rego.log_level = LogLevel.NONE
-    # A built-in that fails makes its expression undefined, and then a rule would not fire.
-    rego.strict_built_in_errors = True
-    for name, text in bundle.modules.items():
-        try:
-            rego.add_module(name, text)
-        except RegoError as error:
-            raise PolicyFailed(_reason(str(error), bundle.modules)) from None
-    try:
-        rego.add_data_json(_json(bundle.data))
-        # As a term: rego-cpp's own conversion of values loses escapes.
-        rego.set_input_term(_json(document))
-        output = rego.query(query)
-    except json.JSONDecodeError as error:
-        # An error that regopy took for an answer.
-        raise PolicyFailed(_reason(error.doc, bundle.modules)) from None
-    except (RegoError, ValueError) as error:
-        raise PolicyFailed(_reason(str(error), bundle.modules)) from None
-    if not output.ok():
-        raise PolicyFailed(f"{query}: {_error_in(output)}")
-    if not output.results or not output.results[0].expressions:
-        raise PolicyFailed(f"{query} is undefined: no policy gives this decision")
-    return output.results[0].expressions[0]
+            document_json = _json(document)
+            document_json.encode()  # what UTF-8 cannot hold, the engine cannot take
+        except ValueError as error:
+            raise PolicyFailed(f"the input is no JSON: {error}") from None
+        request = {
+            "modules": dict(bundle.modules),
+            "data": _json(bundle.data),
+            "document": document_json,
+            "query": query,
+        }
+        run = functools.partial(_run, json.dumps(request).encode(), query, self.deadline)
+        return await anyio.to_thread.run_sync(run, abandon_on_cancel=True)
 
 
 def _json(value: Any) -> str:
@@ -86,19 +54,29 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def _error_in(output: Any) -> str:
-    from regopy.rego_shared import rego_node_value
-
-    error = output.node().at(0)
-    return str(rego_node_value(error.at(0)._impl))
-
-
-def _reason(text: str, modules: Mapping[str, str]) -> str:
-    """rego-cpp's tree of an error as `file:line: message`."""
-    message = _MESSAGE.search(text)
-    place = _PLACE.search(text)
-    reason = message[1] if message else (text.strip().splitlines() or ["no reason given"])[0]
-    if place is None or place[1] not in modules:
-        return reason
-    before = modules[place[1]].encode()[: int(place[2])]
-    return f"{place[1]}:{before.count(b'\n') + 1}: {reason}"
+def _run(request: bytes, query: str, deadline: float) -> Any:
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", str(_WORKER)],
+            input=request,
+            capture_output=True,
+            timeout=deadline,
+        )
+    except subprocess.TimeoutExpired:
+        raise PolicyFailed(
+            f"{query} was not decided within {deadline:g} s: a policy runs away"
+        ) from None
+    if done.returncode < 0:
+        raise PolicyFailed(f"{query} made rego-cpp crash (signal {-done.returncode})")
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"])[
+            -1
+        ]
+        raise EnvironmentFailed(
+            f"The policy engine does not run: {last}", "Install the pipeline again (make setup)."
+        ) from None
+    if "failed" in answer:
+        raise PolicyFailed(answer["failed"])
+    return answer["value"]
