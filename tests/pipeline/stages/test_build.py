@@ -265,6 +265,7 @@ def test_a_model_other_than_the_claimed_one_is_refused(submit: Submit, run: Buil
             "its environment is /usr",
         ),
         (lambda f: shutil.rmtree((f / "environment").resolve()), "environment is missing or"),
+        (lambda f: (f / "environment/bin/python").unlink(), "environment is missing or was"),
         (
             lambda f: next((f / "environment").glob("lib/*/*/beta-*/RECORD")).write_text(""),
             "environment is missing or was changed",
