@@ -206,7 +206,10 @@ covers(waiver, finding, tool) if {
 
 place(finding) := {"location": location(finding), "package": lib.at(finding, "package")}
 
-location(finding) := concat(":", [finding.location.file, sprintf("%d", [finding.location.line])]) if lib.whole(lib.at(finding, "location.line"))
+location(finding) := concat(":", [finding.location.file, sprintf("%d", [finding.location.line])]) if {
+	is_string(lib.at(finding, "location.file"))
+	lib.whole(lib.at(finding, "location.line"))
+}
 
 else := lib.at(finding, "location.file")
 
