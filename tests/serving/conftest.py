@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 from fastapi import FastAPI
+from served_example import EXAMPLES, RELEASE, connected, settings_of
 
 from serving import model, settings
 from serving.app import create_app
-
-EXAMPLES = Path(__file__).parents[2] / "examples" / "valid"
-RELEASE = "sha256:" + "a" * 64
 
 
 @pytest.fixture(scope="session")
@@ -32,22 +26,6 @@ def manifest() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def model_bytes() -> bytes:
     return (EXAMPLES / "fraud-detector" / "model.pt2").read_bytes()
-
-
-def settings_of(manifest: dict[str, Any], data: bytes) -> dict[str, Any]:
-    spec = copy.deepcopy(manifest["spec"])
-    return {
-        "format": 1,
-        "model": {
-            **{key: spec["model"][key] for key in ("name", "version", "framework", "description")},
-            "file": "model/model.pt2",
-            "digest": "sha256:" + hashlib.sha256(data).hexdigest(),
-        },
-        "signature": spec["signature"],
-        "golden_inputs": spec["inference"]["golden_inputs"],
-        "logging": spec["observability"]["logging"],
-        "metrics": spec["observability"]["metrics"],
-    }
 
 
 @pytest.fixture
@@ -94,14 +72,6 @@ def app(served: tuple[settings.Settings, model.Model]) -> FastAPI:
 @pytest.fixture
 def client(app: FastAPI) -> Callable[[], Any]:
     return lambda: connected(app)
-
-
-@asynccontextmanager
-async def connected(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    # the server itself logs and answers an error; a test should see that answer, too
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://model") as opened:
-        yield opened
 
 
 @pytest.fixture(autouse=True)

@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from conftest import connected
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from served_example import connected
 
 from serving.app import MAX_BODY, MAX_DETAILS, create_app
 from serving.errors import UnfitModel

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import REPOSITORY, Workplace
 from models import alter
+from workplace import REPOSITORY, Workplace
 
 NO_CLAIM = {"digest": None}
 REUSABLE = {"govern", "build", "scan", "sbom"}

@@ -132,6 +132,7 @@ def test_each_structural_mutation_is_refused_by_the_schema_and_by_the_loader(val
 def test_the_mutations_reach_every_field(valid):
     """A field that the example lacks would escape the test above."""
     valid["spec"]["previous_version"] = "1.1.0"
+    valid["spec"]["model"]["digest"] = "sha256:" + "0" * 64
     valid["spec"]["observability"]["tracing"]["endpoint"] = "http://collector:4318"
     assert accepted(valid)
     names = {name for name, _ in mutations(described(), valid, ())}
