@@ -70,6 +70,9 @@ def _settings(path: Path) -> dict[str, Any]:
     line = None
     try:
         value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  a SafeLoader
+        if isinstance(value, dict) and _is_json(value):
+            return value
+        reason = "it is no mapping of JSON values (no NaN, infinity, dates, sets or bytes)"
     except (OSError, UnicodeDecodeError) as error:
         reason = str(error)
     except yaml.YAMLError as error:
@@ -78,10 +81,6 @@ def _settings(path: Path) -> dict[str, Any]:
         reason = getattr(error, "problem", None) or str(error).splitlines()[0]
     except (RecursionError, ValueError) as error:
         reason = str(error)
-    else:
-        if isinstance(value, dict) and _is_json(value):
-            return value
-        reason = "it is no mapping of JSON values (no NaN, infinity, dates, sets or bytes)"
     raise InvalidInput(
         [Problem(str(path), "", "unreadable", "settings in YAML", f"Correct it: {reason}.", line)]
     )

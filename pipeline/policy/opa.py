@@ -71,11 +71,12 @@ def _value(outcome: Outcome, query: str) -> Any:
         raise PolicyFailed(f"{query} was not decided in time: a policy runs away")
     try:
         answer = json.loads(outcome.stdout)
-    except ValueError:
+        errors = [_said(error) for error in answer.get("errors", ())]
+    except (ValueError, AttributeError):
         lines = (outcome.stderr or outcome.stdout).strip().splitlines() or ["nothing"]
         raise PolicyFailed(f"opa exited {outcome.exit_code} and said: {lines[0]}") from None
-    if not isinstance(answer, dict) or answer.get("errors"):
-        raise PolicyFailed("; ".join(_said(error) for error in answer["errors"]))
+    if errors:
+        raise PolicyFailed("; ".join(errors))
     try:
         return answer["result"][0]["expressions"][0]["value"]
     except (KeyError, IndexError, TypeError):
@@ -85,4 +86,5 @@ def _value(outcome: Outcome, query: str) -> Any:
 def _said(error: Mapping[str, Any]) -> str:
     place = error.get("location") or {}
     file = str(place.get("file", "")).removeprefix("bundle/")
-    return f"{file}:{place.get('row')}: {error.get('message')}" if file else str(error["message"])
+    message = error.get("message", "no message")
+    return f"{file}:{place.get('row')}: {message}" if file else str(message)
