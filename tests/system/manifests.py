@@ -49,20 +49,24 @@ TEXTS = [
     "512Mi", "1Gi", "2Gi", "32Gi", "33Gi", "34359738368", "34359738369", "1024Ki", "1m", "1.5Gi",
     "1e3", "1 Gi", "-1", "999999Ti", "0.5Gi", "1E",
     # words
-    "pytorch", "PyTorch", "tensorflow", "shap", "error_rate", "amount", "hour", "fraud-2026-11", "a/",
+    "pytorch", "PyTorch", "tensorflow", "shap", "error_rate", "amount", "hour", "fraud-2026-11",
 ]  # fmt: skip
 SCALARS = st.sampled_from([None, True, False, *NUMBERS, *TEXTS])
 FREE = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
-    st.floats(allow_nan=False, allow_infinity=False, width=64),
+    st.floats(-1e300, 1e300),
     st.integers(-(10**6), 10**12),
 )
 VALUES = st.one_of(
     SCALARS,
     FREE,
     st.lists(SCALARS, max_size=3),
-    st.dictionaries(st.sampled_from(["amount", "hour", "x", "source", "version", "metric", "é"]), SCALARS, max_size=2),
-)  # fmt: skip
+    st.dictionaries(
+        st.sampled_from(["amount", "hour", "x", "source", "version", "metric", "é"]),
+        SCALARS,
+        max_size=2,
+    ),
+)
 
 
 def places(document: Any, at: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
@@ -144,3 +148,60 @@ def governed(draw: st.DrawFn) -> dict[str, Any]:
     for place, value, delete in draw(CHANGES):
         _put(manifest, place, value, delete)
     return {"manifest": manifest, **draw(catalogs())}
+
+
+SEVERITIES = st.sampled_from(
+    ["info", "low", "medium", "unknown", "high", "critical", "dreadful", None, 3]
+)
+FINDINGS = st.fixed_dictionaries(
+    {
+        "tools": st.lists(st.sampled_from(["bandit", "semgrep", 7]), max_size=2),
+        "rule": st.sampled_from(["B104", "B105", "", None]),
+        "severity": SEVERITIES,
+    },
+    optional={
+        "location": st.one_of(
+            st.none(),
+            st.fixed_dictionaries(
+                {"file": st.sampled_from(["app.py", 'a"b.py', "é.py", 7])},
+                optional={"line": st.sampled_from([12, 12.0, 1.5, "12", None])},
+            ),
+        ),
+        "package": st.sampled_from(["torch", None, 7]),
+        "message": st.sampled_from(TEXTS),
+    },
+)
+TOOLS = st.fixed_dictionaries(
+    {
+        "tool": st.sampled_from(
+            ["hadolint", "bandit", "semgrep", "detect-secrets", "pip-audit", "safety", "other", 7]
+        )
+    },
+    optional={
+        "status": st.sampled_from(["ran", "ran", "ran", "not run", None, 1]),
+        "audited": st.sampled_from([3, 3, 3, 0, -1, 0.5, "3", None]),
+        "reason": st.sampled_from(TEXTS),
+    },
+)
+SUPPLIED = st.fixed_dictionaries(
+    {"subject": st.sampled_from(["lock", "scan", "scan", "scan", "inventory", "", 7])},
+    optional={
+        "today": st.sampled_from(["2026-11-23", "2027-01-01", "", 7]),
+        "locked": st.sampled_from([True, False, None, "true"]),
+        "scan": st.one_of(
+            st.fixed_dictionaries(
+                {
+                    "tools": st.lists(st.one_of(TOOLS, TOOLS, TOOLS, VALUES), max_size=8),
+                    "findings": st.lists(st.one_of(FINDINGS, FINDINGS, VALUES), max_size=3),
+                }
+            ),
+            VALUES,
+        ),
+        "inventory": st.one_of(
+            st.fixed_dictionaries(
+                {"differences": st.lists(VALUES, max_size=2), "packages": VALUES},
+            ),
+            VALUES,
+        ),
+    },
+)
