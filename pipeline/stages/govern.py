@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
-from pipeline import digest, policy
+from pydantic import ValidationError
+
+from pipeline import __version__, digest, policy
 from pipeline.catalog.interface import Serving
 from pipeline.environment import Environment
 from pipeline.manifest import Manifest
 from pipeline.policy.bundle import GOVERNANCE
+from pipeline.policy.decision import UNDECIDED
 from pipeline.record import Outcome, StageReport
 from pipeline.stages.interface import Context
 from pipeline.state import write_atomically
@@ -46,7 +50,20 @@ async def run(context: Context, manifest: Manifest, serving: Serving | None) -> 
     began = time.monotonic()
     context.progress.step(f"judging the manifest by the rules for {context.environment}")
     judged = document(context.environment, manifest, serving)
-    verdict = await policy.judge(context.engine, context.bundle, GOVERNANCE, judged)
+    key = {
+        "document": digest.of_json(judged),
+        "policies": context.bundle.digest,
+        "engine": context.engine.name,
+        "pipeline": __version__,
+    }
+    kept = context.state.cached(NAME, key) / "verdict.json"
+    verdict = _found(kept)
+    reused = verdict is not None
+    if verdict is None:
+        verdict = await policy.judge(context.engine, context.bundle, GOVERNANCE, judged)
+        # Not having come to a decision may pass; a decision on the same facts does not.
+        if not any(violation.id == UNDECIDED.id for violation in verdict.violations):
+            write_atomically(kept, verdict.model_dump_json().encode())
     evidence = {"verdict": verdict.model_dump(mode="json"), "input": judged}
     data = json.dumps(evidence, indent=2, ensure_ascii=False).encode() + b"\n"
     write_atomically(context.run_folder / VERDICT, data)
@@ -63,7 +80,16 @@ async def run(context: Context, manifest: Manifest, serving: Serving | None) -> 
         violations=verdict.violations,
         artifacts={"verdict": VERDICT},
         seconds=time.monotonic() - began,
+        reused=reused,
     )
+
+
+def _found(kept: Path) -> Verdict | None:
+    """The verdict on the same document by the same policies, if it was reached before."""
+    try:
+        return Verdict.model_validate_json(kept.read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def _summary(context: Context, verdict: Verdict) -> str:

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 import urllib.request
+from datetime import UTC, datetime
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,11 @@ from typing import Any
 import pytest
 from models import alter
 from workplace import REPOSITORY, Workplace
+
+from pipeline.catalog.interface import Event, Kind
+from pipeline.catalog.registry import MlflowCatalog
+from pipeline.environment import Environment
+from pipeline.state import State
 
 NO_CLAIM = {"digest": None}
 REUSABLE = {"govern", "build", "scan", "sbom"}
@@ -196,14 +202,37 @@ def test_history_logs_and_stop(workplace: Workplace) -> None:
 
 
 def test_each_invalid_example_is_denied_by_its_name(workplace: Workplace) -> None:
+    """By the command that stands in its head, and where something better serves."""
     examples = sorted((REPOSITORY / "examples" / "invalid").glob("*.yaml"))
     assert len(examples) > 30
     for example in examples:
-        done = workplace.run("govern", "--manifest", str(example))
+        environment = "prod" if "--environment prod" in example.read_text() else "local"
+        if example.stem.startswith("MG-REG"):
+            _something_better_serves(workplace)
+        done = workplace.run("govern", "--manifest", str(example), "--environment", environment)
+        said = example.name + done.stdout + done.stderr
+        assert "Traceback" not in said
         if example.stem.startswith("schema-"):
-            assert done.returncode == 2, example.name + done.stdout + done.stderr
-            assert str(example.name) in done.stderr
+            assert done.returncode == 2, said
+            assert example.name in done.stderr
         else:
-            assert done.returncode == 1, example.name + done.stdout + done.stderr
-            assert example.stem in done.stdout
-        assert "Traceback" not in done.stdout + done.stderr
+            assert done.returncode == 1, said
+            assert f"deny {example.stem}" in done.stdout, said
+
+
+def _something_better_serves(workplace: Workplace) -> None:
+    digest = "sha256:" + "0" * 64
+    MlflowCatalog(State(workplace.state)).register(
+        Event(
+            kind=Kind.DEPLOY,
+            at=datetime.now(UTC),
+            name="fraud-detector",
+            namespace="payments-risk",
+            version="1.1.0",
+            environment=Environment.LOCAL,
+            release=digest,
+            metrics={"accuracy": 0.96, "f1_score": 0.92},
+            run="better",
+            verdict=digest,
+        )
+    )

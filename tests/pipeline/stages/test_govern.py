@@ -136,3 +136,15 @@ def test_no_decision_is_a_no(tmp_path: Path) -> None:
 def test_no_engine_is_the_machines_fault(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailed):
         judged(tmp_path, engine=Failing(EnvironmentFailed("no engine")))
+
+
+def test_the_same_document_is_judged_once(tmp_path: Path) -> None:
+    first, again = judged(tmp_path), judged(tmp_path)
+    assert (first.reused, again.reused) == (False, True)
+    assert again.outputs == first.outputs
+    assert judged(tmp_path, serving=SERVING).reused is False
+
+
+def test_having_reached_no_decision_is_not_kept(tmp_path: Path) -> None:
+    assert judged(tmp_path, engine=Failing(PolicyFailed("it ran away"))).outcome is Outcome.DENIED
+    assert judged(tmp_path, engine=Failing(PolicyFailed("it ran away"))).reused is False
