@@ -97,5 +97,8 @@ class State:
         return self.root / "deployments" / environment / namespace / name
 
     def cached(self, stage: str, key: dict[str, str]) -> Path:
-        """Where the result of `stage` for these input digests is kept, whether it exists or not."""
-        return self.root / "cache" / stage / digest.short(digest.of_json(key))
+        """Where the result of `stage` for these input digests is kept, whether it exists or not.
+
+        By the whole digest: two manifests with one shortened name can be found in an afternoon.
+        """
+        return self.root / "cache" / stage / digest.of_json(key).removeprefix("sha256:")

@@ -57,7 +57,7 @@ async def run(context: Context, manifest: Manifest, serving: Serving | None) -> 
         "pipeline": __version__,
     }
     kept = context.state.cached(NAME, key) / "verdict.json"
-    verdict = _found(kept)
+    verdict = _found(kept, context)
     reused = verdict is not None
     if verdict is None:
         verdict = await policy.judge(context.engine, context.bundle, GOVERNANCE, judged)
@@ -84,12 +84,14 @@ async def run(context: Context, manifest: Manifest, serving: Serving | None) -> 
     )
 
 
-def _found(kept: Path) -> Verdict | None:
+def _found(kept: Path, context: Context) -> Verdict | None:
     """The verdict on the same document by the same policies, if it was reached before."""
     try:
-        return Verdict.model_validate_json(kept.read_bytes())
+        verdict = Verdict.model_validate_json(kept.read_bytes())
     except (OSError, ValidationError):
         return None
+    reached_by = (verdict.policy_digest, verdict.engine)
+    return verdict if reached_by == (context.bundle.digest, context.engine.name) else None
 
 
 def _summary(context: Context, verdict: Verdict) -> str:

@@ -145,6 +145,19 @@ def test_the_same_document_is_judged_once(tmp_path: Path) -> None:
     assert judged(tmp_path, serving=SERVING).reused is False
 
 
+def test_a_kept_verdict_of_other_policies_or_in_pieces_is_not_taken(tmp_path: Path) -> None:
+    judged(tmp_path)
+    (kept,) = (tmp_path / "state" / "cache" / "govern").glob("*/verdict.json")
+    assert len(kept.parent.name) == 64
+    verdict = json.loads(kept.read_text())
+    for other in ({"policy_digest": "sha256:0"}, {"engine": "opa"}, {"allowed": None}):
+        kept.write_text(json.dumps(verdict | other))
+        assert judged(tmp_path).reused is False
+    kept.write_text("{")
+    assert judged(tmp_path).reused is False
+    assert judged(tmp_path).reused is True
+
+
 def test_having_reached_no_decision_is_not_kept(tmp_path: Path) -> None:
     assert judged(tmp_path, engine=Failing(PolicyFailed("it ran away"))).outcome is Outcome.DENIED
     assert judged(tmp_path, engine=Failing(PolicyFailed("it ran away"))).reused is False
