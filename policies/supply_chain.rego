@@ -98,14 +98,13 @@ audited(report) if {
 	lib.at(report, "audited") > 0
 }
 
-# The worst that a reader has to know: what the scanner says about itself, or that it says nothing.
-outcome_of(name) := [outcome(report) | some report in lib.items(part("scan.tools")); lib.at(report, "tool") == name]
+# What a reader has to know: what the scanner says about itself; null when it says nothing.
+outcome_of(name) := lib.text(outcomes) if {
+	outcomes := [outcome(report) | some report in lib.items(part("scan.tools")); lib.at(report, "tool") == name]
+	count(outcomes) > 0
+} else := null
 
-outcome(report) := {
-	"status": lib.at(report, "status"),
-	"reason": lib.at(report, "reason"),
-	"audited": lib.at(report, "audited"),
-}
+outcome(report) := concat(": ", [lib.text(lib.at(report, "status")), lib.text(lib.at(report, "reason"))])
 
 # METADATA
 # title: Other scanners have run
