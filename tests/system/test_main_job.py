@@ -69,6 +69,9 @@ def test_a_deploy_ends_with_a_prediction(workplace: Workplace, first: dict[str, 
 
 def test_the_same_again_finds_every_result(workplace: Workplace, first: dict[str, Any]) -> None:
     before = workplace.status()
+    # What the catalog says has changed by the first deploy itself, so govern judges once more.
+    again = workplace.json("deploy", "--manifest", first["manifest"])
+    assert {stage for stage, found in reused(again).items() if found} >= REUSABLE - {"govern"}
     again = workplace.json("deploy", "--manifest", first["manifest"])
     assert {stage for stage, found in reused(again).items() if found} >= REUSABLE
     assert again["release"] == first["release"]

@@ -327,7 +327,7 @@ def main() -> None:
     references = {
         "python": registry.push("docker.io/library/python", system, [], tag="3.11-slim"),
         "uv": registry.push(
-            "ghcr.io/astral-sh/uv", [*bare, layers.of_files("uv", {"uv": uv})], ["/uv"]
+            "ghcr.io/astral-sh/uv", [*system, layers.of_files("uv", {"uv": uv})], ["/uv"]
         ),
     }
     with tempfile.TemporaryDirectory() as folder:
