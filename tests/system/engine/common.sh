@@ -47,3 +47,18 @@ stop() {
 }
 
 not() { ! "$@"; }
+
+# What an engine leaves behind in the machine's network, which it shares: its bridge and a pair of chains
+# for every container network that it held ready.
+sweep_network() {
+	if ip link show mlifecycle0 >/dev/null 2>&1; then
+		ip link delete mlifecycle0
+	fi
+	{
+		echo '*nat'
+		iptables-save -t nat | sed -n '/^-A POSTROUTING .*\\"mlifecycle\\"/{s/^-A/-D/p; s/.* -j \(CNI-[0-9a-f]*\)$/-F \1\n-X \1/p}'
+		printf 'COMMIT\n*filter\n'
+		iptables-save -t filter | sed -n '/^-A CNI-FORWARD .*10\.187\./s/^-A/-D/p'
+		echo COMMIT
+	} | iptables-restore --noflush || say "Rules of an earlier engine stay in iptables."
+}

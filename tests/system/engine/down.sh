@@ -11,9 +11,8 @@ stop "$run/engine.pid" "$cache/bin/dagger-engine" 30
 if program=$(command -v docker-registry); then
 	stop "$run/registry.pid" "$(readlink -f "$program")" 10
 fi
-# The engine leaves its bridge behind.
-if ip link show mlifecycle0 >/dev/null 2>&1; then
-	ip link delete mlifecycle0
+if command -v iptables-save >/dev/null; then
+	sweep_network
 fi
 if [ "${1-}" = --purge ]; then
 	rm -rf "$cache/state" "$cache/registry"

@@ -6,7 +6,7 @@
 # when its result is there: seconds when warm, up to 45 minutes on a fresh machine.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-tools=(crane gitleaks kubeconform kustomize dockle)
+tools=(crane gitleaks kubeconform kustomize dockle grype syft cosign)
 packages=(ca-certificates containernetworking-plugins curl dnsmasq-base docker-registry git iproute2
 	iptables mmdebstrap nftables ripgrep runc)
 
@@ -115,6 +115,7 @@ start_engine() {
 		return
 	fi
 	stop "$run/engine.pid" "$cache/bin/dagger-engine" 30
+	sweep_network
 	say "Starting the engine …"
 	rm -f "$run/engine.sock"
 	setsid unshare --mount --propagation private --pid --fork --kill-child --mount-proc \

@@ -115,6 +115,7 @@ start_engine() {
 		return
 	fi
 	stop "$run/engine.pid" "$cache/bin/dagger-engine" 30
+	sweep_network
 	say "Starting the engine …"
 	rm -f "$run/engine.sock"
 	setsid unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
