@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import cli
+from pipeline.commands import options
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "valid" / "model-manifest.yaml"
 COMMANDS = (
@@ -23,7 +24,7 @@ def state(tmp_path: Path) -> list[str]:
 def test_every_command_has_help_with_an_example(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.run([command, "--help"]) == cli.YES
+    assert cli.run([command, "--help"]) == options.YES
     assert f"mlifecycle {command}" in capsys.readouterr().out.split("Example", 1)[1]
 
 
@@ -43,12 +44,12 @@ def test_no_command_is_missing() -> None:
     ],
 )
 def test_usage_errors_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(arguments) == cli.INVALID
+    assert cli.run(arguments) == options.INVALID
     assert "Error" in capsys.readouterr().err
 
 
 def test_a_valid_manifest_is_said_to_be_valid(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["validate", "--manifest", str(EXAMPLE), "--output", "json"]) == cli.YES
+    assert cli.run(["validate", "--manifest", str(EXAMPLE), "--output", "json"]) == options.YES
     answer = json.loads(capsys.readouterr().out)
     assert answer["valid"] is True
     assert answer["digest"].startswith("sha256:")
@@ -61,16 +62,16 @@ def test_invalid_input_is_reported_whole_and_writes_nothing(
     text = EXAMPLE.read_text().replace("accuracy: 0.", "accuracy: 7.").replace("team:", "taem:")
     manifest.write_text(text)
     arguments = ["govern", "--manifest", str(manifest), *state]
-    assert cli.run(arguments) == cli.INVALID
+    assert cli.run(arguments) == options.INVALID
     said = capsys.readouterr().err
     assert "spec.metrics.accuracy" in said
     assert "metadata.labels" in said
     assert f"{manifest}:" in said
     assert not (tmp_path / "state").exists()
 
-    assert cli.run([*arguments, "--output", "json"]) == cli.INVALID
+    assert cli.run([*arguments, "--output", "json"]) == options.INVALID
     error = json.loads(capsys.readouterr().out)["error"]
-    assert error["exit_code"] == cli.INVALID
+    assert error["exit_code"] == options.INVALID
     assert {p["path"] for p in error["problems"]} >= {"spec.metrics.accuracy"}
     assert all(p["line"] and p["expected"] and p["remedy"] for p in error["problems"])
 
@@ -78,7 +79,7 @@ def test_invalid_input_is_reported_whole_and_writes_nothing(
 def test_a_missing_manifest_is_one_clear_error(
     tmp_path: Path, state: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.run(["deploy", "--manifest", str(tmp_path / "none.yaml"), *state]) == cli.INVALID
+    assert cli.run(["deploy", "--manifest", str(tmp_path / "none.yaml"), *state]) == options.INVALID
     assert "none.yaml" in capsys.readouterr().err
 
 
@@ -86,13 +87,13 @@ def test_a_yes_and_a_no_have_a_record_each(
     tmp_path: Path, state: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["govern", "--output", "json", *state]
-    assert cli.run([*arguments, "--manifest", str(EXAMPLE)]) == cli.YES
+    assert cli.run([*arguments, "--manifest", str(EXAMPLE)]) == options.YES
     record = json.loads(capsys.readouterr().out)
     assert record["outcome"] == "passed"
 
     manifest = tmp_path / "m.yaml"
     manifest.write_text(EXAMPLE.read_text().replace("framework: pytorch", "framework: tensorflow"))
-    assert cli.run([*arguments, "--manifest", str(manifest)]) == cli.NO
+    assert cli.run([*arguments, "--manifest", str(manifest)]) == options.NO
     record = json.loads(capsys.readouterr().out)
     assert record["outcome"] == "denied"
     violations = [v for stage in record["stages"] for v in stage["violations"]]
@@ -106,14 +107,14 @@ def test_a_yes_and_a_no_have_a_record_each(
 def test_an_unknown_name_is_invalid_input(
     command: str, state: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.run([command, "nobody", *state]) == cli.INVALID
+    assert cli.run([command, "nobody", *state]) == options.INVALID
     assert "nobody" in capsys.readouterr().err
 
 
 def test_status_of_nothing_is_no_error(
     state: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.run(["status", "--output", "json", *state]) == cli.YES
+    assert cli.run(["status", "--output", "json", *state]) == options.YES
     assert json.loads(capsys.readouterr().out) == []
 
 
@@ -124,7 +125,7 @@ def test_an_interrupt_has_its_own_code(monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(manifest, "load", interrupted)
-    assert cli.run(["validate", "--manifest", str(EXAMPLE)]) == cli.INTERRUPTED
+    assert cli.run(["validate", "--manifest", str(EXAMPLE)]) == options.INTERRUPTED
 
 
 def test_a_state_folder_that_cannot_be_written_is_an_environment_error(
@@ -133,7 +134,7 @@ def test_a_state_folder_that_cannot_be_written_is_an_environment_error(
     blocked = tmp_path / "file"
     blocked.write_text("")
     arguments = ["govern", "--manifest", str(EXAMPLE), "--state", str(blocked / "state")]
-    assert cli.run(arguments) == cli.FAILED
+    assert cli.run(arguments) == options.FAILED
     assert "Traceback" not in capsys.readouterr().err
 
 

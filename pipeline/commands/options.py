@@ -1,0 +1,107 @@
+"""What the commands share: their options, their exit codes, and how they show a result."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.environment import Environment
+
+if TYPE_CHECKING:
+    from pipeline.release import Result
+
+Command = Callable[..., Any]
+YES, NO, INVALID, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def _all_of(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    return lambda command: functools.reduce(lambda c, d: d(c), reversed(decorators), command)
+
+
+output_option = click.option(
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Form of the result on standard output.",
+)
+manifest_option = click.option(
+    "--manifest",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The model manifest.",
+)
+environment_option = click.option(
+    "--environment",
+    "-e",
+    type=click.Choice([environment.value for environment in Environment]),
+    default=Environment.LOCAL.value,
+    show_default=True,
+    envvar="MLIFECYCLE_ENVIRONMENT",
+    help="Whose thresholds apply and where the model goes.",
+)
+state_option = click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".mlifecycle"),
+    show_default=True,
+    envvar="MLIFECYCLE_STATE",
+    metavar="DIR",
+    help="Folder for releases, runs, deployments and the local catalog.",
+)
+policy_options = _all_of(
+    click.option(
+        "--policies",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Your own Rego policies and data.",
+    ),
+    click.option(
+        "--policies-mode",
+        type=click.Choice(["extend", "replace"]),
+        default="extend",
+        show_default=True,
+        help="Whether --policies adds to the bundled policies or stands in their place.",
+    ),
+)
+pipeline_options = _all_of(
+    manifest_option, environment_option, policy_options, state_option, output_option
+)
+name_argument = click.argument("name", metavar="NAME")
+deployment_options = _all_of(environment_option, state_option, output_option)
+
+
+def print_json(document: Any) -> None:
+    """Print JSON for scripts."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def show(output: str, document: Any, text: str) -> None:
+    """Print a result in the form that was asked for."""
+    if output == "json":
+        print_json(document)
+        return
+    from pipeline.reports import terminal
+
+    click.echo(terminal.safe(text))
+
+
+def show_run(output: str, result: Result) -> int:
+    """Print what came of a run, and return its exit code."""
+    from pipeline.reports import terminal
+
+    if output == "json":
+        document = result.record.model_dump(mode="json")
+        document["folder"] = str(result.folder)
+        document["url"] = result.served.url if result.served else None
+        print_json(document)
+    else:
+        click.echo(terminal.summary(result.record, result.folder, sys.stdout), nl=False)
+    return YES if result.record.outcome == "passed" else NO
