@@ -42,20 +42,20 @@ class Program:
 
     repository: str
     path: str
-    shell: bool = False  # whether the public image has one
+    system: bool = False  # whether the public image has a shell and more beside it
 
 
 PROGRAMS = {
     "cosign": Program("ghcr.io/sigstore/cosign/cosign", "ko-app/cosign"),
     "crane": Program("gcr.io/go-containerregistry/crane", "ko-app/crane"),
-    "dockle": Program("docker.io/goodwithtech/dockle", "usr/local/bin/dockle", shell=True),
-    "gitleaks": Program("docker.io/zricethezav/gitleaks", "usr/bin/gitleaks", shell=True),
+    "dockle": Program("docker.io/goodwithtech/dockle", "usr/local/bin/dockle", system=True),
+    "gitleaks": Program("docker.io/zricethezav/gitleaks", "usr/bin/gitleaks", system=True),
     "grype": Program("docker.io/anchore/grype", "grype"),
     "kubeconform": Program("ghcr.io/yannh/kubeconform", "kubeconform"),
-    "kustomize": Program("registry.k8s.io/kustomize/kustomize", "app/kustomize", shell=True),
+    "kustomize": Program("registry.k8s.io/kustomize/kustomize", "app/kustomize", system=True),
     "opa": Program("docker.io/openpolicyagent/opa", "opa"),
     "syft": Program("docker.io/anchore/syft", "syft"),
-    "trivy": Program("docker.io/aquasec/trivy", "usr/local/bin/trivy", shell=True),
+    "trivy": Program("docker.io/aquasec/trivy", "usr/local/bin/trivy", system=True),
 }
 # Tools that are Python packages share one image, made from requirements/scanners.txt.
 PACKAGES = {
@@ -345,7 +345,7 @@ def main() -> None:
         layer = layers.of_files(tool, {program.path: programs / tool})
         references[tool] = registry.push(
             program.repository,
-            [*(system if program.shell else bare), layer],
+            [*(system if program.system else bare), layer],
             ["/" + program.path],
         )
     new = cache / "images/images.json.new"

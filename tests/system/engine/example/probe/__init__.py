@@ -1,7 +1,9 @@
 """Small functions that show whether an engine does what the system tests need."""
 
+import json
 from typing import Annotated
 
+import anyio
 import dagger
 from dagger import Doc, dag, function, object_type
 
@@ -23,13 +25,22 @@ class Probe:
     @function
     async def run(
         self,
-        image: Annotated[str, Doc("the tool's image, by digest")],
-        args: list[str],
-        entrypoint: Annotated[bool, Doc("whether the image names the program")] = True,
+        commands: Annotated[dagger.File, Doc("JSON: name, image and arguments of each")],
     ) -> str:
-        """Run a tool in its image."""
-        container = dag.container().from_(image).with_exec(args, use_entrypoint=entrypoint)
-        return await container.combined_output()
+        """Run tools in their images, all at once; JSON with what each one printed."""
+        printed: dict[str, str] = {}
+
+        async def one(name: str, image: str, arguments: list[str]) -> None:
+            container = dag.container().from_(image)
+            # Some public images name their program as the entry point, some have it on the path.
+            named = bool(await container.entrypoint())
+            ran = container.with_exec(arguments, use_entrypoint=named)
+            printed[name] = await ran.combined_output()
+
+        async with anyio.create_task_group() as group:
+            for command in json.loads(await commands.contents()):
+                group.start_soon(one, command["name"], command["image"], command["arguments"])
+        return json.dumps(printed)
 
     @function
     async def build(self, base: str, source: dagger.Directory) -> dagger.File:
