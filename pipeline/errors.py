@@ -58,3 +58,7 @@ class EnvironmentFailed(MlifecycleError):
         self.message = message
         self.remedy = remedy
         super().__init__(f"{message} {remedy}".strip())
+
+
+class Busy(EnvironmentFailed):
+    """Another command is at work on the same thing, and went on for longer than we wait."""

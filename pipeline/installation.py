@@ -16,7 +16,7 @@ from pathlib import Path
 import anyio.to_thread
 from packaging import tags
 
-from pipeline import digest, inventory
+from pipeline import digest, inventory, seal
 from pipeline.errors import EnvironmentFailed
 from pipeline.exclusive import exclusively
 from pipeline.inventory import Inventory
@@ -82,6 +82,7 @@ async def install(
             listed = await _make(runtime, room, lock, index)
             write_atomically(inventory_of(place), listed.to_bytes())
             (room / "environment").rename(place)
+            await anyio.to_thread.run_sync(seal.put, place)
         except OSError as error:
             raise EnvironmentFailed(
                 f"The environment could not be written to {state.environments}: {error}.",
@@ -93,7 +94,7 @@ async def install(
 
 
 def existing(place: Path) -> Inventory | None:
-    """The inventory of the environment at `place`, if it is whole and what it was made as."""
+    """The inventory of the environment at `place`, if it is whole and as it was made."""
     try:
         recorded = Inventory.from_bytes(inventory_of(place).read_bytes())
     except (OSError, ValueError):
@@ -101,7 +102,7 @@ def existing(place: Path) -> Inventory | None:
     # The link ends at the Python it was made with, which may have been removed since.
     if not (place / "bin" / "python").is_file():
         return None
-    return recorded if inventory.of(place) == recorded else None
+    return recorded if seal.holds(place) and inventory.of(place) == recorded else None
 
 
 def inventory_of(place: Path) -> Path:
@@ -143,6 +144,7 @@ def _clear(place: Path) -> None:
     for path in [place, *place.parent.glob(f".{place.name}.*")]:
         _remove(path)
     inventory_of(place).unlink(missing_ok=True)
+    seal.place_of(place).unlink(missing_ok=True)
 
 
 def _remove(path: Path) -> None:

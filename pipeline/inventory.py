@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from email.parser import BytesHeaderParser
 from pathlib import Path
 
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from pipeline import digest
@@ -84,6 +85,17 @@ def _read(info: Path) -> Distribution:
         said["Version"] or version,
         digest.of_bytes(record.read_bytes() if record.is_file() else b""),
     )
+
+
+def requirements(environment: Path) -> dict[str, list[Requirement]]:
+    """What each installed distribution requires by its own metadata, by canonical name."""
+    found: dict[str, list[Requirement]] = {}
+    for site in sites(environment):
+        for metadata in sorted(site.glob("*.dist-info/METADATA")):
+            said = BytesHeaderParser().parsebytes(metadata.read_bytes())
+            name = canonicalize_name(said["Name"] or metadata.parent.name.partition("-")[0])
+            found[name] = [Requirement(text) for text in said.get_all("Requires-Dist", [])]
+    return found
 
 
 def sites(environment: Path) -> list[Path]:

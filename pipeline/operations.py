@@ -15,7 +15,7 @@ from pipeline import rollout, runs
 from pipeline.catalog.interface import Event, Kind
 from pipeline.catalog.registry import MlflowCatalog
 from pipeline.environment import Environment
-from pipeline.errors import InvalidInput, MlifecycleError, Problem
+from pipeline.errors import Busy, InvalidInput, MlifecycleError, Problem
 from pipeline.exclusive import exclusively
 from pipeline.policy.bundle import Bundle
 from pipeline.policy.regocpp import RegoCpp
@@ -60,12 +60,16 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What a deployment is doing now. `served` is None when it is stopped."""
+    """What a deployment is doing now. `served` is None when it is stopped.
+
+    `busy` names another command that is at work on it, `trouble` what could not be found out.
+    """
 
     deployment: Deployment
     served: Served | None
     interrupted: tuple[str, ...] = ()
     trouble: str = ""
+    busy: str = ""
 
     @property
     def good(self) -> bool:
@@ -109,33 +113,43 @@ async def status(state: State, environment: Environment, name: str | None) -> li
 
 
 async def _status(deployment: Deployment) -> Status:
-    trouble, served = "", None
+    trouble, busy, served = "", "", None
     try:
         async with _exclusively(deployment, wait=0.0):
             served = await deployment.target.current()
             await rollout.reconcile(deployment.folder, MlflowCatalog(deployment.state))
+    except Busy as error:
+        # That command repairs what is to be repaired; what serves can be said all the same.
+        busy = error.message
+        served = await deployment.target.current()
     except MlifecycleError as error:
-        # Also when another command is at work: what serves can be said all the same.
         trouble = str(error)
-        with contextlib.suppress(MlifecycleError):
-            served = served or await deployment.target.current()
     model = f"{deployment.namespace}/{deployment.name}"
-    interrupted = tuple(
+    try:
+        interrupted = _interrupted(deployment, model)
+    except MlifecycleError as error:
+        interrupted, trouble = (), trouble or str(error)
+    return Status(deployment, served, interrupted, trouble, busy)
+
+
+def _interrupted(deployment: Deployment, model: str) -> tuple[str, ...]:
+    return tuple(
         run.record.id
         for run in runs.listed(deployment.state)
         if run.status is runs.Status.INTERRUPTED
         and run.record.model == model
         and run.record.environment is deployment.environment
     )
-    return Status(deployment, served, interrupted, trouble)
 
 
 async def history(state: State, environment: Environment, name: str) -> list[Event]:
     """Every change of what served, newest first."""
     deployment = find(state, environment, name)
     catalog = MlflowCatalog(state)
-    async with _exclusively(deployment, wait=WAIT):
-        await rollout.reconcile(deployment.folder, catalog)
+    # A command at work brings the catalog in line itself.
+    with contextlib.suppress(Busy):
+        async with _exclusively(deployment, wait=0.0):
+            await rollout.reconcile(deployment.folder, catalog)
     return await anyio.to_thread.run_sync(
         catalog.history, deployment.name, deployment.namespace, environment
     )
@@ -155,7 +169,8 @@ async def stop(state: State, environment: Environment, name: str) -> bool:
         wanted = desired.read(deployment.folder)
         if wanted is None or not wanted.serving:
             return False
-        event = Event.model_validate({**wanted.record, "kind": Kind.STOP, "at": datetime.now(UTC)})
+        former = rollout.recorded(wanted.record, deployment.folder)
+        event = former.model_copy(update={"kind": Kind.STOP, "at": datetime.now(UTC)})
         stopped = await deployment.target.stop(event.model_dump(mode="json"))
         await anyio.to_thread.run_sync(catalog.register, event)
         return stopped

@@ -59,6 +59,7 @@ class RunRecord(BaseModel):
     version: str | None = None
     environment: Environment
     runtime: str
+    versions: dict[str, str] = Field(default_factory=dict)
     started: datetime
     finished: datetime | None = None
     pid: int

@@ -35,7 +35,7 @@ from pipeline.runtimes.host import Host
 from pipeline.runtimes.interface import Runtime
 from pipeline.stages import build, govern, sbom, scan
 from pipeline.stages.interface import Context
-from pipeline.state import State
+from pipeline.state import State, write_atomically
 from pipeline.targets.interface import Served
 from pipeline.targets.process import ProcessTarget
 
@@ -142,16 +142,18 @@ async def run(request: Request, observer: Observer) -> Result:
     async with _recorded(request, manifest) as under_way:
         line = _Line(request, manifest, bundle, under_way, observer, catalog)
         observer.started("validate")
-        line.require(_validated(manifest, loaded))
         if request.goal is Goal.DEPLOY:
             async with exclusively(
                 line.place / "deploy.lock",
                 wait=request.wait,
                 on_wait=lambda message: observer.step("validate", message),
             ):
+                line.require(_validated(manifest, loaded))
+                ProcessTarget(line.place, port=request.port).check_port()
                 await rollout.reconcile(line.place, catalog)
                 served = await _deploy(line, await _checked(line))
         else:
+            line.require(_validated(manifest, loaded))
             await _checked(line)
     return Result(under_way.record, under_way.folder, manifest, served)
 
@@ -192,7 +194,10 @@ async def _examine(line: _Line, release: Release) -> None:
             if goal in (Goal.SBOM, Goal.DEPLOY):
                 group.start_soon(inventoried)
     except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
+        first: Exception = errors
+        while isinstance(first, ExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None
     if not all(passed):
         raise _Stopped
 
@@ -201,6 +206,8 @@ async def _deploy(line: _Line, release: Release | None) -> Served:
     if release is None:
         raise EnvironmentFailed("There is no release to deploy.")
     request = line.request
+    evidence = rollout.evidence_of(line.run.record)
+    write_atomically(line.run.folder / "reports" / "evidence.json", evidence)
     event = rollout.event_of(
         Kind.DEPLOY, line.manifest, release, request.environment, line.run.record
     )

@@ -219,7 +219,8 @@ def _is_left_out(path: Path) -> bool:
 def _changed(release: Release) -> Iterator[str]:
     """What of the release is not as release.json says."""
     folder = release.folder
-    seen = digest.files_of(folder)
+    # Compiled files too: Python would run one in place of its source.
+    seen = digest.files_of(folder, caches=True)
     for name, fact in _FILES.items():
         if seen.pop(name, None) != getattr(release, fact):
             yield f"{name} was changed"

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import anyio.to_thread
+from pydantic import ValidationError
 
 from pipeline import digest
 from pipeline.catalog.interface import BINDING, Catalog, Event, Kind, bound_release
@@ -39,8 +41,18 @@ async def reconcile(folder: Path, catalog: Catalog) -> None:
     """Tell the catalog what the deployment in `folder` last committed, if it was not told."""
     wanted = desired.read(folder)
     if wanted is not None and wanted.record:
-        event = Event.model_validate(wanted.record)
-        await anyio.to_thread.run_sync(catalog.register, event)
+        await anyio.to_thread.run_sync(catalog.register, recorded(wanted.record, folder))
+
+
+def recorded(record: Mapping[str, Any], place: object) -> Event:
+    """The event that a deployment has on record. Raises EnvironmentFailed when it is none."""
+    try:
+        return Event.model_validate(record)
+    except ValidationError:
+        raise EnvironmentFailed(
+            f"The record in {place}/{desired.NAME} is not one that a deploy wrote.",
+            "Restore the file, or stop the deployment, remove its folder and deploy again.",
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +100,12 @@ class Rollout:
                 "Nothing serves although the switch was made.", "See `mlifecycle logs`."
             )
         if not self.keep(await self._in_service(served, release, manifest)):
-            if before is not None and before.release != release.digest:
+            if before is None:
+                await self._withdraw(event)
+            elif before.release != release.digest:
                 await self._take_back(before, event)
             return None
-        told = event if candidate is not None else Event.model_validate(served.record)
+        told = event if candidate is not None else recorded(served.record, self.releases.parent)
         self.keep(await register.run(self.open_stage(register.NAME), self.catalog, told))
         return served
 
@@ -108,7 +122,7 @@ class Rollout:
             request = {"instances": [Expectations.of(manifest).golden[0].instance]}
             answer = (await client.post("/predict", request)).body.decode(errors="replace")
         except OSError as error:
-            raise EnvironmentFailed(f"{served.url} stopped answering: {error}.") from None
+            return _silent(report, served.url, error)
         finally:
             client.close()
         data = shlex.quote(json.dumps(request))
@@ -146,6 +160,19 @@ class Rollout:
             )
         )
 
+    async def _withdraw(self, failed: Event) -> None:
+        """A first release fails under traffic and there is none to return to: nothing serves."""
+        self.open_stage("rollback").progress.step("stopping it: nothing served before")
+        await anyio.to_thread.run_sync(self.catalog.register, failed)
+        stop = failed.model_copy(update={"kind": Kind.STOP, "at": datetime.now(UTC)})
+        await self.target.stop(stop.model_dump(mode="json"))
+        await anyio.to_thread.run_sync(self.catalog.register, stop)
+        self.keep(
+            StageReport(
+                stage="rollback", outcome=Outcome.PASSED, summary="nothing serves, as before"
+            )
+        )
+
     async def _taken(self, release: Release, environment: Environment) -> Violation | None:
         """Where it binds, a version that has served once means that release for good."""
         if environment not in BINDING:
@@ -166,6 +193,18 @@ class Rollout:
         )
 
 
+def _silent(report: StageReport, url: str, error: OSError) -> StageReport:
+    violation = Violation(
+        id="VF-GLD-003",
+        title="A golden input gets no prediction",
+        path=url,
+        actual=f"no answer: {error}",
+        expected="HTTP 200 with one prediction",
+        remedy="Read the server's log (`mlifecycle logs`).",
+    )
+    return report.model_copy(update={"outcome": Outcome.DENIED, "violations": (violation,)})
+
+
 def _denied(release: Release, violation: Violation) -> StageReport:
     return StageReport(
         stage=deploy.NAME,
@@ -176,14 +215,19 @@ def _denied(release: Release, violation: Violation) -> StageReport:
     )
 
 
+def evidence_of(record: RunRecord) -> bytes:
+    """What each stage so far was given, said and made, as JSON: what a verdict rests on."""
+    stages = [
+        stage.model_dump(mode="json", include={"stage", "outcome", "inputs", "outputs"})
+        for stage in record.stages
+    ]
+    return json.dumps(stages, indent=2, sort_keys=True).encode() + b"\n"
+
+
 def event_of(
     kind: Kind, manifest: Manifest, release: Release, environment: Environment, record: RunRecord
 ) -> Event:
     """The catalog's entry for this run: what serves from now on, and on which verdict."""
-    evidence = [
-        stage.model_dump(mode="json", include={"stage", "outcome", "inputs", "outputs"})
-        for stage in record.stages
-    ]
     claims = manifest.document["spec"].get("metrics", {})
     return Event(
         kind=kind,
@@ -195,12 +239,26 @@ def event_of(
         release=release.digest,
         metrics={name: float(v) for name, v in claims.items() if isinstance(v, int | float)},
         run=record.id,
-        verdict=digest.of_json(evidence),
+        verdict=digest.of_bytes(evidence_of(record)),
         digests={
             "manifest": release.manifest_digest,
             "model": release.model_digest,
             "lock": release.lock_digest,
             "server": release.server_digest,
             "environment": release.environment_digest,
+            "settings": release.settings_digest,
+            "inventory": release.inventory_digest,
+            **_judged(record),
         },
     )
+
+
+def _judged(record: RunRecord) -> dict[str, str]:
+    """The digests of the policies and of what the examinations put out."""
+    found: dict[str, str] = {}
+    for stage in record.stages:
+        if "policies" in stage.inputs:
+            found["policies"] = stage.inputs["policies"]
+        if stage.stage in ("govern", "scan", "sbom"):
+            found |= stage.outputs
+    return {name: value for name, value in found.items() if value.startswith("sha256:")}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import platform
 import re
 import secrets
 import shutil
@@ -16,12 +17,14 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from importlib.metadata import version
 from os import getpid
 from pathlib import Path
 from typing import IO
 
 from pydantic import ValidationError
 
+from pipeline import __version__
 from pipeline.environment import Environment
 from pipeline.errors import EnvironmentFailed, InvalidInput, Problem
 from pipeline.record import Outcome, RunRecord, StageReport
@@ -113,6 +116,7 @@ def start(
         version=version,
         environment=environment,
         runtime=runtime,
+        versions=_versions(),
         started=now,
         pid=getpid(),
     )
@@ -123,6 +127,12 @@ def start(
         run = Run(folder, record, lock)
         run._write()
     return run
+
+
+def _versions() -> dict[str, str]:
+    """What decides a run's results besides its inputs and the scanners, which name their own."""
+    packages = {name: version(name) for name in ("regopy", "uv")}
+    return {"mlifecycle": __version__, "python": platform.python_version(), **packages}
 
 
 def load(state: State, run: str) -> Found:
@@ -168,19 +178,28 @@ def prune(state: State, keep: Collection[str]) -> list[str]:
     """Remove all but the KEPT newest runs; returns their ids, newest first.
 
     Never removed are those named in `keep` (the evidence of what serves: the `run` of each of
-    `Catalog.in_service`) and those that still go on.
+    `Catalog.in_service`), those that moved traffic, which the history names, and those that still
+    go on.
     """
     removed = []
     with _disk(state.runs), _gate(state):
         for leftover in state.runs.glob(f"{_REMOVED}*"):
             shutil.rmtree(leftover)
         for folder in _folders(state)[KEPT:]:
-            if folder.name in keep or _held(folder):
+            if folder.name in keep or _held(folder) or _moved_traffic(folder):
                 continue
             # A kill in the midst of removing must not leave half a run under its name.
             shutil.rmtree(folder.rename(folder.with_name(_REMOVED + folder.name)))
             removed.append(folder.name)
     return removed
+
+
+def _moved_traffic(folder: Path) -> bool:
+    try:
+        record = RunRecord.model_validate_json((folder / RECORD).read_bytes())
+    except (OSError, ValidationError):
+        return False
+    return record.outcome is Outcome.PASSED and record.command in ("deploy", "rollback")
 
 
 def _folders(state: State) -> list[Path]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pipeline import digest
 from pipeline.environment import Environment
-from pipeline.errors import EnvironmentFailed
+from pipeline.errors import Busy
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -46,7 +46,7 @@ def locked(
     """Hold the lock file at `path`; wait up to `wait` seconds for another holder to end.
 
     The holder writes its pid into the file, for the message of the one who waits. Raises
-    EnvironmentFailed when the time is up.
+    Busy when the time is up.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as stream:
@@ -60,7 +60,7 @@ def locked(
                 stream.seek(0)
                 holder = stream.read().strip() or "unknown"
                 if time.monotonic() >= deadline:
-                    raise EnvironmentFailed(
+                    raise Busy(
                         f"Another command (process {holder}) is at work on {path.parent.name}.",
                         "Wait for it to end and run the command again.",
                     ) from None

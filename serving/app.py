@@ -197,7 +197,10 @@ def _short(value: Any) -> Any:
     """The offending value as it was sent when it is small, else the beginning of it."""
     if value is None or isinstance(value, bool | int | float):
         return value
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    try:
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    except TypeError:  # nested deeper than orjson writes, though not deeper than it reads
+        return f"a deeply nested {'object' if isinstance(value, dict) else 'array'}"
     return text if len(text) <= 100 else text[:97] + "..."
 
 

@@ -117,7 +117,7 @@ def _create(address: Address, database: Path) -> None:
     for leftover in (fresh, Path(f"{fresh}-journal")):
         leftover.unlink(missing_ok=True)
     artifacts = (address.artifacts or database.parent / "mlartifacts").as_uri()
-    store = SqlAlchemyStore(f"sqlite:///{fresh}", artifacts)  # type: ignore[no-untyped-call]
+    store = SqlAlchemyStore(f"sqlite:///{fresh}", artifacts)  # type: ignore[no-untyped-call]  # MLflow leaves it untyped
     store.engine.dispose()
     fresh.replace(database)
 

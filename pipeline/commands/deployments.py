@@ -14,10 +14,8 @@ from pipeline.commands.options import (
     YES,
     deployment_options,
     name_argument,
-    output_option,
     show,
     show_run,
-    state_option,
 )
 from pipeline.environment import Environment
 
@@ -100,7 +98,7 @@ def rollback(name: str, version: str | None, environment: str, state: Path, outp
 @click.option("--lines", type=click.IntRange(1), default=100, show_default=True)
 @deployment_options
 def logs(name: str, lines: int, environment: str, state: Path, output: str) -> int:
-    """Show the last lines that a deployment's servers and supervisor wrote.
+    """Show the last lines that a deployment's servers wrote, oldest first.
 
     \b
     Example:
@@ -135,23 +133,22 @@ def stop(name: str, environment: str, state: Path, output: str) -> int:
 
 
 @click.command()
-@state_option
-@output_option
-def doctor(state: Path, output: str) -> int:
+@deployment_options
+def doctor(environment: str, state: Path, output: str) -> int:
     """Name each missing tool, what it is for and how to get it.
 
-    Exit code 3 when something is missing that the pipeline cannot do without.
+    What --environment demands is required; exit code 3 when some of it is missing.
 
     \b
-    Example:
+    Examples:
       mlifecycle doctor
+      mlifecycle doctor --environment prod
     """
     import anyio
 
     from pipeline import doctor as examination
     from pipeline.runtimes.host import Host
-    from pipeline.state import State
 
-    checks = anyio.run(examination.examine, Host(), State(state.absolute()))
+    checks = anyio.run(examination.examine, Host(), *_local(state, environment))
     show(output, examination.document(checks), examination.text(checks))
     return YES if examination.good(checks) else FAILED

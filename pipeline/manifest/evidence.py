@@ -28,7 +28,9 @@ _DATE: dict[str, Any] = {"patternErrorMessage": "a date such as 2026-11-23"}
 class Model(Section):
     """The model file and its identity."""
 
-    name: DnsLabel = field("The model's name.", "The name in the catalog, and in every answer.")
+    name: DnsLabel = field(
+        "The model's name.", "In every answer; the catalog goes by metadata.name."
+    )
     version: Version = field(
         "The model's version; the policy wants a semantic version.",
         "Judged: MG-VER-001. Recorded in the catalog; in every answer of the server.",

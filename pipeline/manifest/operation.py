@@ -28,10 +28,10 @@ class Amounts(Section):
     """An amount of CPU and of memory."""
 
     cpu: CpuQuantity | None = field(
-        "CPU cores.", f"Judged: MG-RES-001, MG-RES-002. {_CLUSTER}the container's resources.", None
+        "CPU cores.", f"Judged: MG-RES-001. {_CLUSTER}the container's resources.", None
     )
     memory: MemoryQuantity | None = field(
-        "Memory.", f"Judged: MG-RES-001, MG-RES-002. {_CLUSTER}the container's resources.", None
+        "Memory.", f"Judged: MG-RES-002. {_CLUSTER}the container's resources.", None
     )
 
 
@@ -222,7 +222,7 @@ class MetricsEndpoint(Section):
     """The server's own numbers."""
 
     enabled: bool = field(
-        "Whether the server counts requests, errors and times.", "The server's /metrics, or none."
+        "Whether the server shows what it counts.", "The server's /metrics, or none."
     )
 
 

@@ -111,12 +111,6 @@ MemoryQuantity = Annotated[
     words("a memory size such as 512Mi or 2Gi"),
 ]
 
-ProbePath = Annotated[
-    str,
-    StringConstraints(pattern=r"^/[A-Za-z0-9/_.-]*$", max_length=200),
-    words("a URL path such as /health"),
-]
-
 Endpoint = Annotated[
     str,
     StringConstraints(

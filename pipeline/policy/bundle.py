@@ -61,6 +61,7 @@ class Bundle:
         settings = data.read(policies / "data")
         extensions: dict[str, tuple[str, ...]] = {}
         if extra is not None:
+            _require_read(extra)
             added = {f"extensions/{name}": text for name, text in _modules(extra, extra).items()}
             extensions = _extensions(added)
             modules |= added
@@ -97,6 +98,35 @@ def _modules(folder: Path, root: Path) -> dict[str, str]:
     if problems:
         raise InvalidInput(problems)
     return modules
+
+
+def _require_read(folder: Path) -> None:
+    """Raise InvalidInput for what looks like a policy or setting and would not be read.
+
+    A rule that somebody believes to be in force and that is not is worse than an error.
+    """
+    problems = []
+    read = 0
+    for path in sorted(folder.rglob("*")):
+        suffix = path.suffix.lower()
+        if path.is_symlink() and not path.is_file():
+            problems.append(_problem(path, "a link", "a file", "Put the files themselves there."))
+        elif suffix in {".yaml", ".yml", ".json"}:
+            if path.parent == folder / "data" and path.suffix == ".yaml":
+                read += 1
+            else:
+                expected = "settings as data/ENVIRONMENT.yaml"
+                problems.append(_problem(path, "not read there", expected, "Move or rename it."))
+        elif suffix == ".rego":
+            if path.suffix == ".rego" and path.is_file():
+                read += not path.name.endswith("_test.rego")
+            else:
+                problems.append(_problem(path, "not read", "a file *.rego", "Rename it."))
+    if not problems and folder.is_dir() and read == 0:
+        expected = "*.rego (tests apart) or data/ENVIRONMENT.yaml"
+        problems.append(_problem(folder, "a folder without policies", expected, "Add some."))
+    if problems:
+        raise InvalidInput(problems)
 
 
 def _extensions(modules: Mapping[str, str]) -> dict[str, tuple[str, ...]]:

@@ -69,6 +69,8 @@ def read(folder: Path) -> dict[str, dict[str, Any]]:
 def _settings(path: Path) -> dict[str, Any]:
     line = None
     try:
+        if not path.is_file():
+            raise OSError("it is not a regular file")
         value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  a SafeLoader
         if isinstance(value, dict) and _is_json(value):
             return value

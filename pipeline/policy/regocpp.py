@@ -59,6 +59,8 @@ def _run(request: bytes, query: str, deadline: float) -> Any:
         done = subprocess.run(
             [sys.executable, "-P", str(_WORKER)],
             input=request,
+            # A policy can read its environment (`opa.runtime()`), and what it says is recorded.
+            env={},
             capture_output=True,
             timeout=deadline,
         )

@@ -28,6 +28,7 @@ def _status_document(status: Status) -> dict[str, Any]:
         "since": served.since.isoformat() if served else None,
         "run": served.record.get("run") if served else None,
         "trouble": status.trouble or (served.trouble if served else ""),
+        "busy": status.busy,
         "interrupted_runs": list(status.interrupted),
     }
 
@@ -61,6 +62,8 @@ def _status_lines(status: Status) -> list[str]:
     trouble = status.trouble or (served.trouble if served else "")
     if trouble:
         lines.append(f"  trouble  {trouble}")
+    if status.busy:
+        lines.append(f"  busy     {status.busy}")
     if status.interrupted:
         lines.append(f"  interrupted runs  {', '.join(status.interrupted)}")
     return lines

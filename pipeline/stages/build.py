@@ -17,6 +17,7 @@ from pipeline.exclusive import exclusively
 from pipeline.lockfile import Lock
 from pipeline.manifest import Manifest
 from pipeline.model_source import StoredModel
+from pipeline.policy.bundle import SUPPLY_CHAIN
 from pipeline.record import Outcome, StageReport
 from pipeline.release_folder import Parts, Release, assemble
 from pipeline.stages import lock as locks
@@ -27,7 +28,6 @@ from pipeline.verdict import Level, Violation
 
 __all__ = ["Release", "run"]
 
-SUPPLY_CHAIN = "mlifecycle.supply_chain"
 WAIT = 3600.0  # seconds, for another command that puts the same release together
 
 

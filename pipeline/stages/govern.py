@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ async def run(context: Context, manifest: Manifest, serving: Serving | None) -> 
     key = {
         "document": digest.of_json(judged),
         "policies": context.bundle.digest,
-        "engine": context.engine.name,
+        "engine": f"{context.engine.name} {version('regopy')}",
         "pipeline": __version__,
     }
     kept = context.state.cached(NAME, key) / "verdict.json"

@@ -86,7 +86,7 @@ def server_requirements() -> tuple[str, ...]:
 def check(manifest: Manifest) -> LockState:
     """Compare the lock beside the manifest with what it has to hold. Reads, never resolves."""
     path, inputs = path_for(manifest), wanted(manifest)
-    if not path.exists():
+    if not os.path.lexists(path):
         return LockState(LockStatus.ABSENT, path, inputs)
     lock = lockfile.parse(_read(path))
     differences = [
@@ -187,6 +187,8 @@ def additional_index() -> str | None:
 
 def _read(path: Path) -> bytes:
     try:
+        if not path.is_file():
+            raise OSError("it is not a regular file")
         with path.open("rb") as stream:
             data = stream.read(SIZE_LIMIT + 1)
     except OSError as error:

@@ -14,6 +14,7 @@ from pipeline.errors import EnvironmentFailed
 from pipeline.findings import ToolReport, ToolStatus
 from pipeline.inventory import Inventory
 from pipeline.manifest import Manifest
+from pipeline.policy.bundle import SUPPLY_CHAIN
 from pipeline.record import Outcome, StageReport
 from pipeline.release_folder import Release
 from pipeline.runtimes.interface import ToolNotFound
@@ -23,7 +24,6 @@ from pipeline.state import write_atomically
 from pipeline.tools import syft
 from pipeline.tools.interface import NoResult
 
-SUPPLY_CHAIN = "mlifecycle.supply_chain"
 CYCLONEDX = "reports/sbom.cdx.json"
 SPDX = "reports/sbom.spdx.json"
 COMPARISON = "reports/sbom-comparison.json"
@@ -50,7 +50,11 @@ async def run(context: Context, manifest: Manifest, release: Release) -> StageRe
     context.progress.step("comparing what is declared, locked, installed and listed")
     lock = lockfile.parse(release.lock.read_bytes())
     rows = comparison.compare(
-        locks.wanted(manifest).requirements, lock, installed, examined.bill.packages
+        locks.wanted(manifest).requirements,
+        lock,
+        installed,
+        examined.bill.packages,
+        inventory.requirements(release.environment.resolve()),
     )
     rows += [
         comparison.Row(change.partition(" ")[0], None, None, None, None, f"file {change}")

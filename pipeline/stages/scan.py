@@ -21,6 +21,7 @@ import anyio.to_thread
 from pipeline import digest, policy
 from pipeline.findings import Finding, ToolReport, ToolStatus
 from pipeline.manifest import Manifest
+from pipeline.policy.bundle import SUPPLY_CHAIN
 from pipeline.record import Outcome, StageReport
 from pipeline.resources import folder
 from pipeline.runtimes.interface import ToolNotFound
@@ -33,7 +34,6 @@ from pipeline.tools.interface import Scanner
 from pipeline.tools.registry import SCANNERS
 
 STAGE = "scan"
-PACKAGE = "mlifecycle.supply_chain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ async def run(
     verdict = await policy.judge(
         context.engine,
         context.bundle,
-        PACKAGE,
+        SUPPLY_CHAIN,
         {
             "environment": context.environment,
             "subject": STAGE,

@@ -214,6 +214,7 @@ class Deployment:
 
     async def _leave(self, instance: Instance, serving: bool) -> None:
         """Let go of one that was found. One with traffic drains once what should serve does."""
+
         while serving and self.serving is not None and not self._served(self.serving):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         if serving:

@@ -227,7 +227,7 @@ class ProcessTarget:
 
     async def start(self, release: Deployable) -> ProcessCandidate:
         """Start `release` without traffic."""
-        self._check_port()
+        self.check_port()
         folder = self._relative(release.folder)
         for _ in range(5):
             line = await self._connect()
@@ -310,7 +310,8 @@ class ProcessTarget:
                 ) from None
             yield
 
-    def _check_port(self) -> None:
+    def check_port(self) -> None:
+        """Raise InvalidInput when another port than the one in use was asked for."""
         wanted = desired.read(self._folder)
         if self._port and wanted is not None and wanted.serving and wanted.port != self._port:
             raise InvalidInput(

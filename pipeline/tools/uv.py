@@ -47,12 +47,11 @@ def compile_lock(
             *("pip", "compile", "--quiet", "--universal", "--python-version", python),
             *("--generate-hashes", "--only-binary=:all:", "--no-header"),
             *("--no-emit-index-url", "--no-emit-find-links"),
-            *_index(index),
             *("-o", LOCK, REQUIREMENTS),
         ),
         inputs=inputs,
         outputs=(LOCK,),
-        environment={"UV_PYTHON_DOWNLOADS": "never"},
+        environment={"UV_PYTHON_DOWNLOADS": "never", **_index(index)},
         network=True,
         timeout=600,
     )
@@ -77,12 +76,11 @@ def install(environment: Path, lock: Path, *, index: str | None = None) -> Invoc
         arguments=(
             *("pip", "sync", "--quiet", "--python", str(environment / "bin" / "python")),
             *INSTALL_OPTIONS,
-            *_index(index),
             LOCK,
         ),
         inputs={LOCK: lock},
         # Compiled files that depend on their sources and their place only, not on the time.
-        environment={"PYC_INVALIDATION_MODE": "UNCHECKED_HASH"},
+        environment={"PYC_INVALIDATION_MODE": "UNCHECKED_HASH", **_index(index)},
         network=True,
         timeout=3600,
     )
@@ -115,6 +113,7 @@ def is_hash_mismatch(outcome: Outcome) -> bool:
     return "Hash mismatch" in outcome.stderr
 
 
-def _index(index: str | None) -> tuple[str, ...]:
+def _index(index: str | None) -> dict[str, str]:
     # The best match of all indexes: an extra index often holds stale copies of common packages.
-    return ("--index", index, "--index-strategy", "unsafe-best-match") if index else ()
+    # Not as arguments: its address may hold a password, and everyone can read arguments.
+    return {"UV_INDEX": index, "UV_INDEX_STRATEGY": "unsafe-best-match"} if index else {}

@@ -158,3 +158,29 @@ def test_govern_does_not_import_what_it_does_not_need() -> None:
             check=True,
         )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("place", ["cache", "runs", "deployments"])
+def test_a_broken_state_folder_is_said_without_a_traceback(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / place).write_text("no folder")
+    goal = "deploy" if place == "deployments" else "govern"
+    arguments = [goal, "--manifest", str(EXAMPLE), "--state", str(tmp_path)]
+    assert cli.run(arguments) == options.FAILED
+    assert "error" in capsys.readouterr().err
+
+
+def test_a_mistake_of_our_own_is_no_verdict(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1, Python's own for an exception, means the pipeline's no."""
+    from pipeline import manifest
+
+    def mistaken(path: Path) -> None:
+        raise ExceptionGroup("several", [ExceptionGroup("inner", [KeyError("lost")])])
+
+    monkeypatch.setattr(manifest, "load", mistaken)
+    arguments = ["validate", "--manifest", str(EXAMPLE), "--output", "json"]
+    assert cli.run(arguments) == options.FAILED
+    assert "KeyError" in json.loads(capsys.readouterr().out)["error"]["message"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from packaging.requirements import Requirement
 
 from pipeline import lockfile
 from pipeline.comparison import compare
@@ -10,6 +11,7 @@ from pipeline.tools.syft import Package
 
 HASH = "--hash=sha256:" + "a" * 64
 AGREED = {"alpha": "1.0", "beta": "1.5"}
+REQUIRED = {"alpha": ("Beta>=1",)}
 
 
 def problems(
@@ -18,6 +20,7 @@ def problems(
     installed: tuple[tuple[str, str], ...] = tuple(AGREED.items()),
     listed: tuple[tuple[str, str], ...] = tuple(AGREED.items()),
     vendored: tuple[tuple[str, str], ...] = (),
+    requires: dict[str, tuple[str, ...]] = REQUIRED,
 ) -> dict[str, str]:
     lock = lockfile.parse(
         (Inputs(()).header() + "".join(f"{n}=={v} {HASH}\n" for n, v in locked.items())).encode()
@@ -28,6 +31,7 @@ def problems(
         lock,
         Inventory(tuple(Distribution(name, version, "") for name, version in installed)),
         [Package(n, v, False) for n, v in listed] + [Package(n, v, True) for n, v in vendored],
+        {name: [Requirement(text) for text in texts] for name, texts in requires.items()},
     )
     return {row.package: row.problem for row in rows if row.problem}
 
@@ -51,7 +55,7 @@ def test_spellings_of_one_version_agree() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"declared": ("delta",)}, {"delta": "declared but not locked"}),
+        ({"declared": ("alpha", "delta")}, {"delta": "declared but not locked"}),
         ({"declared": ("alpha>=2",)}, {"alpha": "locked outside of alpha>=2"}),
         ({"locked": {"alpha": "1.0"}}, {"beta": "installed but not locked"}),
         (
@@ -89,3 +93,15 @@ def test_spellings_of_one_version_agree() -> None:
 )
 def test_each_difference_is_named(change: dict[str, object], says: dict[str, str]) -> None:
     assert problems(**change) == says  # type: ignore[arg-type]
+
+
+def test_a_locked_package_that_nothing_leads_to_is_a_problem() -> None:
+    orphan = "locked though nothing declared requires it"
+    assert problems(requires={}) == {"beta": orphan}
+    assert problems(requires={"alpha": ("beta; sys_platform == 'never'",)}) == {"beta": orphan}
+
+
+def test_extras_lead_to_what_they_require() -> None:
+    extra = {"alpha": ("beta; extra == 'fast'",)}
+    assert problems(requires=extra, declared=("alpha[fast]",)) == {}
+    assert "beta" in problems(requires=extra, declared=("alpha[slow]",))

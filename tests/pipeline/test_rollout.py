@@ -72,7 +72,9 @@ class Place:
         return Started(self, release)
 
     async def stop(self, record: Mapping[str, Any] | None = None) -> bool:
-        raise AssertionError("nothing is stopped here")
+        self.diary.append("stop")
+        self.serves = None
+        return True
 
     async def logs(self, lines: int) -> list[str]:
         return []
@@ -255,6 +257,21 @@ async def test_one_that_fails_under_traffic_is_taken_back(bench: Bench) -> None:
         "ready 1.0.0",
         "promote 1.0.0",
         "register rollback 1.0.0",
+        "rollback passed",
+    ]
+
+
+async def test_a_first_one_that_fails_under_traffic_is_withdrawn(bench: Bench) -> None:
+    bench.wrong.add(rollout.IN_SERVICE)
+    new = release(NEW, "1.1.0")
+    assert await bench.take_over(new, event(new)) is None
+    assert bench.place.serves is None
+    assert bench.place.diary[bench.place.diary.index("promote 1.1.0") :] == [
+        "promote 1.1.0",
+        "verify denied",
+        "register deploy 1.1.0",
+        "stop",
+        "register stop 1.1.0",
         "rollback passed",
     ]
 

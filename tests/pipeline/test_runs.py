@@ -158,8 +158,11 @@ def test_old_runs_are_removed_but_for_evidence_and_runs_that_go_on(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runs, "KEPT", 2)
+    moved_traffic = begin(state, command="deploy")
+    moved_traffic.finish(Outcome.PASSED)
+    moved_traffic.folder.rename(state.runs / "20250101T000000000Z-000003")
     for minute in range(6):
-        run = begin(state)
+        run = begin(state, command="govern")
         run.finish(Outcome.PASSED)
         run.folder.rename(state.runs / f"20260101T00{minute:02}00000Z-000000")
     going_on = begin(state)
@@ -178,6 +181,7 @@ def test_old_runs_are_removed_but_for_evidence_and_runs_that_go_on(
     ]
     assert sorted(path.name for path in state.runs.iterdir() if path.is_dir()) == [
         "20250101T000000000Z-000000",
+        "20250101T000000000Z-000003",
         "20260101T000200000Z-000000",
         "20260101T000400000Z-000000",
         "20260101T000500000Z-000000",
