@@ -45,7 +45,7 @@ class RunRecord(BaseModel):
     """Everything that one run did: `runs/<id>/record.json`.
 
     `outcome` is None while the run goes on: a record that still says so after its process is gone
-    tells of a run that was interrupted.
+    tells of a run that was interrupted. `policies` is the user's own folder, if there was one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +59,8 @@ class RunRecord(BaseModel):
     version: str | None = None
     environment: Environment
     runtime: str
+    policies: str | None = None
+    policies_mode: str | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     started: datetime
     finished: datetime | None = None

@@ -245,6 +245,8 @@ async def _recorded(request: Request, manifest: Manifest) -> AsyncIterator[runs.
         manifest_digest=manifest.digest,
         model=f"{metadata.namespace}/{metadata.name}",
         version=spec.model.version,
+        policies=request.policies,
+        policies_mode=request.policies_mode,
     )
     outcome, error = Outcome.FAILED, None
     try:

@@ -102,6 +102,8 @@ def start(
     manifest_digest: str | None = None,
     model: str | None = None,
     version: str | None = None,
+    policies: Path | None = None,
+    policies_mode: str | None = None,
 ) -> Run:
     """Make the folder of a new run. Ids sort by their time of start, in UTC."""
     now = datetime.now(UTC)
@@ -117,6 +119,8 @@ def start(
         environment=environment,
         runtime=runtime,
         versions=_versions(),
+        policies=str(policies) if policies is not None else None,
+        policies_mode=policies_mode if policies is not None else None,
         started=now,
         pid=getpid(),
     )

@@ -41,6 +41,8 @@ def command(record: RunRecord) -> str:
     words = record.command.removeprefix("mlifecycle ").split()
     if len(words) == 1 and record.manifest:
         words += ["--manifest", record.manifest, "--environment", record.environment]
+    if record.policies is not None:
+        words += ["--policies", record.policies, "--policies-mode", record.policies_mode or ""]
     return shlex.join(["mlifecycle", *words])
 
 

@@ -184,3 +184,33 @@ def test_a_mistake_of_our_own_is_no_verdict(
     arguments = ["validate", "--manifest", str(EXAMPLE), "--output", "json"]
     assert cli.run(arguments) == options.FAILED
     assert "KeyError" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_ones_own_policies_are_on_record(
+    tmp_path: Path, state: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "own rules"
+    (own / "data").mkdir(parents=True)
+    (own / "data" / "local.yaml").write_text("metrics: {accuracy: {minimum: 0.999}}\n")
+    arguments = ["govern", "--manifest", str(EXAMPLE), "--policies", str(own), *state]
+    assert cli.run([*arguments, "--output", "json"]) == options.NO
+    record = json.loads(capsys.readouterr().out)
+    assert (record["policies"], record["policies_mode"]) == (str(own), "extend")
+    assert f"--policies '{own}'" in (Path(record["folder"]) / "summary.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "stray", ["rules.REGO", "local.yaml", "data/local.json", "linked", "only_test.rego"]
+)
+def test_policies_that_would_not_be_read_are_refused(
+    stray: str, tmp_path: Path, state: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "own"
+    (own / "data").mkdir(parents=True)
+    if stray == "linked":
+        (own / stray).symlink_to(tmp_path)
+    else:
+        (own / stray).write_text("package x\n")
+    arguments = ["govern", "--manifest", str(EXAMPLE), "--policies", str(own), *state]
+    assert cli.run(arguments) == options.INVALID
+    assert str(own) in capsys.readouterr().err
