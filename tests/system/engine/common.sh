@@ -6,7 +6,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../../.." && pwd)
 programs="${XDG_CACHE_HOME:-$HOME/.cache}/mlifecycle-tests/bin"
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/mlifecycle-tests/engine"
-run="$cache/run" # pids, sockets, logs and generated configuration of what runs now
+run="$cache/run" # the registry's pid, log and generated configuration
 version=$(sed -n 's#^\tdagger\.io/dagger \(v[0-9.]*\)$#\1#p' "$here/source/go.mod")
 
 # Progress goes to the error stream: the output is for the caller's shell.
@@ -48,17 +48,43 @@ stop() {
 
 not() { ! "$@"; }
 
-# What an engine leaves behind in the machine's network, which it shares: its bridge and a pair of chains
-# for every container network that it held ready.
-sweep_network() {
-	if ip link show mlifecycle0 >/dev/null 2>&1; then
-		ip link delete mlifecycle0
+# choose_engine NAME: engines of different names run side by side and share nothing but registry and images.
+choose_engine() {
+	[[ $1 =~ ^[a-z0-9]{1,8}$ ]] || fail "An engine's name is up to eight small letters and digits, not '$1'."
+	home="$cache/engines/$1" # its state, pid, socket, log and generated configuration
+	network="mlc-$1"         # with a 0 behind it the bridge's name
+	subnet=10.187
+	if [ "$1" != main ]; then
+		subnet=10.$((188 + $(cksum <<<"$1" | cut -d ' ' -f 1) % 60))
 	fi
+}
+
+# Cached results survive only an engine that ended by itself: it gets time.
+stop_engine() {
+	stop "$home/engine.pid" "$cache/bin/dagger-engine" 180
+}
+
+# What an engine leaves behind in the machine's network, which it shares: its bridge, and rules for every
+# container's network that it held ready.
+sweep_network() {
+	if ip link show "${network}0" >/dev/null 2>&1; then
+		ip link delete "${network}0"
+	fi
+	sweep_rules nft
+	# Asking the older kind for its rules would switch it on.
+	if [ -s /proc/net/ip_tables_names ]; then
+		sweep_rules legacy
+	fi
+}
+
+sweep_rules() {
+	local iptables="/usr/sbin/xtables-$1-multi"
 	{
 		echo '*nat'
-		iptables-save -t nat | sed -n '/^-A POSTROUTING .*\\"mlifecycle\\"/{s/^-A/-D/p; s/.* -j \(CNI-[0-9a-f]*\)$/-F \1\n-X \1/p}'
+		"$iptables" iptables-save -t nat 2>/dev/null |
+			sed -n "/^-A POSTROUTING .*\\\\\"$network\\\\\"/{s/^-A/-D/p; s/.* -j \(CNI-[0-9a-f]*\)\$/-F \1\n-X \1/p}"
 		printf 'COMMIT\n*filter\n'
-		iptables-save -t filter | sed -n '/^-A CNI-FORWARD .*10\.187\./s/^-A/-D/p'
+		"$iptables" iptables-save -t filter 2>/dev/null | sed -n "/^-A CNI-FORWARD .*${subnet//./\\.}\./s/^-A/-D/p"
 		echo COMMIT
-	} | iptables-restore --noflush || say "Rules of an earlier engine stay in iptables."
+	} | "$iptables" iptables-restore --noflush || say "Rules of an earlier engine stay in iptables ($1)."
 }

@@ -45,6 +45,8 @@ VERSIONS = {
     "uv": (["--version"], "uv 0."),
 }
 
+VARIABLES = ("MLIFECYCLE_TEST_ENGINE", "_EXPERIMENTAL_DAGGER_RUNNER_HOST")
+
 DOCKERFILE = """\
 ARG BASE
 FROM ${BASE} AS environment
@@ -182,25 +184,40 @@ def test_two_calls_at_once(module: Path) -> None:
     assert [each.result() for each in calls] == ["hello one", "hello two"]
 
 
+def start(name: str) -> dict[str, str]:
+    """Start an engine of this name; the variables that lead to it."""
+    lines = subprocess.run([HERE / "up.sh", name], check=True, capture_output=True, text=True)
+    printed = "printf '%s\\0' " + " ".join(f'"{word}=${word}"' for word in VARIABLES)
+    shell = ["/bin/bash", "-c", f"{lines.stdout}\n{printed}"]
+    values = subprocess.run(shell, check=True, capture_output=True, text=True).stdout
+    return dict(pair.split("=", 1) for pair in values.split("\0") if pair)
+
+
 def test_a_killed_engine_leaves_nothing_and_comes_back(
-    module: Path, tmp_path: Path, images: dict[str, str]
+    module: Path, tmp_path: Path, images: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commands = tmp_path / "commands.json"
-    sleep = {"name": "sleep", "image": images["python"], "arguments": ["sleep", "3571"]}
-    commands.write_text(json.dumps([sleep]))
-    client = subprocess.Popen(
-        [os.environ["_EXPERIMENTAL_DAGGER_CLI_BIN"], "call", "run", "--commands", commands],
-        cwd=module,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    # One of its own: a killed engine drops what it had cached.
     try:
-        wait_until(sleeping)
-        engine = int((Path(os.environ["MLIFECYCLE_TEST_ENGINE"]) / "engine.pid").read_text())
-        os.kill(engine, signal.SIGKILL)
-        wait_until(lambda: not sleeping())
+        for name, value in start("killed").items():
+            monkeypatch.setenv(name, value)
+        commands = tmp_path / "commands.json"
+        sleep = {"name": "sleep", "image": images["python"], "arguments": ["sleep", "3571"]}
+        commands.write_text(json.dumps([sleep]))
+        client = subprocess.Popen(
+            [os.environ["_EXPERIMENTAL_DAGGER_CLI_BIN"], "call", "run", "--commands", commands],
+            cwd=module,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            wait_until(sleeping)
+            engine = int((Path(os.environ["MLIFECYCLE_TEST_ENGINE"]) / "engine.pid").read_text())
+            os.kill(engine, signal.SIGKILL)
+            wait_until(lambda: not sleeping())
+        finally:
+            client.kill()
+            client.wait()
+        start("killed")
+        assert answer(module, "hello", "--name", "again") == "hello again"
     finally:
-        client.kill()
-        client.wait()
-    subprocess.run([HERE / "up.sh"], check=True, capture_output=True, timeout=300)
-    assert answer(module, "hello", "--name", "again") == "hello again"
+        subprocess.run([HERE / "down.sh", "killed", "--purge"], check=True)

@@ -1,10 +1,12 @@
 #!/bin/bash
 # Bring up what `make test-system` runs Dagger on, and print the variables that its users set:
 #   eval "$(tests/system/engine/up.sh)"
+#   eval "$(tests/system/engine/up.sh NAME)"     another engine beside it, to be killed for example
 # A stock engine is used where one is at hand. Elsewhere an engine, its command line, a loopback registry
 # and tool images are made from package registries alone: see tests/system/README.md. Every step is skipped
 # when its result is there: seconds when warm, up to 45 minutes on a fresh machine.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+choose_engine "${1-main}"
 
 tools=(cosign crane dockle gitleaks grype kubeconform kustomize opa syft trivy)
 packages=(ca-certificates containernetworking-plugins curl dnsmasq-base docker-registry git iproute2
@@ -12,7 +14,7 @@ packages=(ca-certificates containernetworking-plugins curl dnsmasq-base docker-r
 
 stock_engine() {
 	case ${_EXPERIMENTAL_DAGGER_RUNNER_HOST-} in
-	"unix://$run/engine.sock") return 1 ;;
+	"unix://$cache/engines/"*) return 1 ;;
 	?*) return 0 ;;
 	esac
 	command -v docker >/dev/null && timeout 20 docker info >/dev/null 2>&1
@@ -82,16 +84,21 @@ write_configuration() {
 			printf '[registry."%s"]\n  mirrors = ["%s"]\n' "$name" "$address"
 		done
 		printf '[registry."%s"]\n  http = true\n' "$address"
-	} >"$run/engine.toml.new"
-	if cmp -s "$run/engine.toml.new" "$run/engine.toml"; then
+	} >"$home/engine.toml.new"
+	if cmp -s "$home/engine.toml.new" "$home/engine.toml"; then
 		return 1
 	fi
-	mv "$run/engine.toml.new" "$run/engine.toml"
+	mv "$home/engine.toml.new" "$home/engine.toml"
+}
+
+engine_answers_or_ended() {
+	running "$home/engine.pid" "$cache/bin/dagger-engine" || fail "The engine ends: see $home/engine.log"
+	engine_answers
 }
 
 engine_answers() {
-	_EXPERIMENTAL_DAGGER_RUNNER_HOST="unix://$run/engine.sock" DAGGER_NO_UPDATE_CHECK=1 DO_NOT_TRACK=1 \
-		timeout 20 "$cache/bin/dagger" core version >/dev/null 2>"$run/ready.log"
+	_EXPERIMENTAL_DAGGER_RUNNER_HOST="unix://$home/engine.sock" DAGGER_NO_UPDATE_CHECK=1 DO_NOT_TRACK=1 \
+		timeout 20 "$cache/bin/dagger" core version >/dev/null 2>"$home/ready.log"
 }
 
 # The engine's pid as this machine sees it: the namespace's processes number themselves anew.
@@ -100,7 +107,7 @@ find_engine() {
 	for first in $(pgrep -P "$1"); do
 		for pid in $(pgrep -P "$first"); do
 			if [ "$(readlink "/proc/$pid/exe")" = "$cache/bin/dagger-engine" ]; then
-				echo "$pid" >"$run/engine.pid"
+				echo "$pid" >"$home/engine.pid"
 				return 0
 			fi
 		done
@@ -110,18 +117,19 @@ find_engine() {
 
 start_engine() {
 	if write_configuration; then
-		stop "$run/engine.pid" "$cache/bin/dagger-engine" 30
-	elif running "$run/engine.pid" "$cache/bin/dagger-engine" && engine_answers; then
+		stop_engine
+	elif running "$home/engine.pid" "$cache/bin/dagger-engine" && engine_answers; then
 		return
 	fi
-	stop "$run/engine.pid" "$cache/bin/dagger-engine" 30
+	stop_engine
 	sweep_network
 	say "Starting the engine …"
-	rm -f "$run/engine.sock"
+	rm -f "$home/engine.sock"
 	setsid unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
-		bash "$here/namespace.sh" </dev/null >"$run/engine.log" 2>&1 &
-	wait_for 10 find_engine $! || fail "The engine does not start: see $run/engine.log"
-	wait_for 60 engine_answers || fail "The engine does not answer: see $run/engine.log and $run/ready.log"
+		bash "$here/namespace.sh" "$1" </dev/null >"$home/engine.log" 2>&1 &
+	wait_for 20 find_engine $! || fail "The engine does not start: see $home/engine.log"
+	# An engine that was killed first drops what it had cached, which takes its time.
+	wait_for 300 engine_answers_or_ended || fail "The engine does not answer: see $home/engine.log and $home/ready.log"
 }
 
 if stock_engine; then
@@ -130,8 +138,8 @@ if stock_engine; then
 fi
 [ "$(id -u)" = 0 ] || fail "The tests' engine needs root. Run as root, or set _EXPERIMENTAL_DAGGER_RUNNER_HOST."
 command -v apt-get >/dev/null || fail "The tests' engine needs Debian. Elsewhere set _EXPERIMENTAL_DAGGER_RUNNER_HOST."
-((${#run} < 90)) || fail "$run is too long for a socket's path: set XDG_CACHE_HOME to a shorter one."
-mkdir -p "$run" "$cache/registry" "$cache/state"
+((${#home} < 90)) || fail "$home is too long for a socket's path: set XDG_CACHE_HOME to a shorter one."
+mkdir -p "$run" "$cache/registry" "$home/state"
 exec 9>"$cache/lock"
 flock -w 3600 9 || fail "Another up.sh holds $cache/lock for more than an hour."
 
@@ -140,11 +148,11 @@ install_packages
 "$here/../tools/install.sh" "${tools[@]}"
 start_registry 9>&-
 python3 "$here/images.py" "$cache" "$address" "${tools[@]}"
-start_engine 9>&-
+start_engine "${1-main}" 9>&-
 
 echo "export PATH=$cache/bin:\$PATH"
-echo "export _EXPERIMENTAL_DAGGER_RUNNER_HOST=unix://$run/engine.sock"
+echo "export _EXPERIMENTAL_DAGGER_RUNNER_HOST=unix://$home/engine.sock"
 echo "export _EXPERIMENTAL_DAGGER_CLI_BIN=$cache/bin/dagger"
-echo "export MLIFECYCLE_TEST_ENGINE=$run MLIFECYCLE_TEST_IMAGES=$cache/images/images.json"
+echo "export MLIFECYCLE_TEST_ENGINE=$home MLIFECYCLE_TEST_IMAGES=$cache/images/images.json"
 echo "export MLIFECYCLE_TEST_REGISTRY=$address"
 print_common
