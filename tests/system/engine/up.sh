@@ -145,7 +145,7 @@ flock -w 3600 9 || fail "Another up.sh holds $cache/lock for more than an hour."
 
 install_packages
 "$here/build.sh"
-"$here/../tools/install.sh" "${tools[@]}"
+"$here/../tools/install.sh" "${tools[@]}" trivy-database grype-database
 start_registry 9>&-
 python3 "$here/images.py" "$cache" "$address" "${tools[@]}"
 start_engine "${1-main}" 9>&-
@@ -154,5 +154,5 @@ echo "export PATH=$cache/bin:\$PATH"
 echo "export _EXPERIMENTAL_DAGGER_RUNNER_HOST=unix://$home/engine.sock"
 echo "export _EXPERIMENTAL_DAGGER_CLI_BIN=$cache/bin/dagger"
 echo "export MLIFECYCLE_TEST_ENGINE=$home MLIFECYCLE_TEST_IMAGES=$cache/images/images.json"
-echo "export MLIFECYCLE_TEST_REGISTRY=$address"
+echo "export MLIFECYCLE_TEST_REGISTRY=$address MLIFECYCLE_TEST_TOOLS=$programs"
 print_common

@@ -26,7 +26,7 @@ install() {
 	local tool=$1 key package version started=$SECONDS
 	local variable; variable=$(version_variable "$tool")
 	local flags=(-mod=readonly -trimpath -buildvcs=false)
-	key=$(cat "$here/$tool/go.mod" "$here/$tool/go.sum" <(echo "$variable" "${flags[@]}") | sha256sum)
+	key=$(cat "$here/$tool"/* <(echo "$variable" "${flags[@]}") | sha256sum)
 	if [ -x "$folder/$tool" ] && [ "$(cat "$folder/.$tool.key" 2>/dev/null)" = "$key" ]; then
 		return
 	fi
@@ -39,8 +39,10 @@ install() {
 	# Trivy reads JSON with the experimental package of this name.
 	[ "$tool" != trivy ] || GOEXPERIMENT=jsonv2
 	package=$(go mod edit -json | sed -n '/"Tool"/,/]/s/.*"Path": "\(.*\)".*/\1/p')
+	# A module that names no tool is one.
+	package=${package:-.}
 	version=$(go list -mod=readonly -f '{{.Module.Version}}' "$package")
-	echo "Building $tool ${version#v} into $folder …" >&2
+	echo "Building $tool${version/#v/ } into $folder …" >&2
 	# Renamed when it is whole: an interrupted build leaves no half program behind.
 	go build "${flags[@]}" -ldflags "-s -w -X $variable=${version#v}" -o "$folder/.$tool.new" "$package"
 	rm -f "$folder/.$tool.key"
