@@ -83,7 +83,10 @@ def run(arguments: list[str]) -> int:
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.ClickException as error:
-        error.show()
+        if as_json:
+            _report(InvalidInput([_usage(error)]), as_json)
+        else:
+            error.show()
         return INVALID
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted; what was serving still serves.", err=True)
@@ -97,6 +100,10 @@ def run(arguments: list[str]) -> int:
         failure = _in_words(error)
         _report(failure, as_json)
         return failure.exit_code
+
+
+def _usage(error: click.ClickException) -> Problem:
+    return Problem("command line", "", "", error.format_message(), "See --help.")
 
 
 def _in_words(error: BaseException) -> MlifecycleError:

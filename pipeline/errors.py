@@ -30,7 +30,8 @@ class Problem:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
         field = f" {self.path}" if self.path else ""
         value = f" is {self.value}" if self.value else ""
-        return f"{place}:{field}{value}; expected {self.expected}. {self.remedy}"
+        found = f"{field}{value};" if field or value else ""
+        return f"{place}:{found} expected {self.expected}. {self.remedy}"
 
 
 class MlifecycleError(Exception):
@@ -57,7 +58,8 @@ class EnvironmentFailed(MlifecycleError):
     def __init__(self, message: str, remedy: str = "") -> None:
         self.message = message
         self.remedy = remedy
-        super().__init__(f"{message} {remedy}".strip())
+        stop = "" if not remedy or message.endswith((".", "!", "?")) else "."
+        super().__init__(f"{message}{stop} {remedy}".strip())
 
 
 class Busy(EnvironmentFailed):

@@ -253,8 +253,9 @@ def _former(deployment: Deployment, events: list[Event], version: str | None) ->
                 file="NAME" if version is None else "--to",
                 path="",
                 value=version or deployment.name,
-                expected=f"a version that has served here before ({versions})",
-                remedy="See `mlifecycle history`.",
+                expected="another version than the one that serves, out of those that have served "
+                f"here ({versions})",
+                remedy="There is nothing else to go back to; see `mlifecycle history`.",
             )
         ]
     )

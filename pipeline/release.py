@@ -21,7 +21,7 @@ from pipeline import rollout, runs
 from pipeline.catalog.interface import Catalog, Kind
 from pipeline.catalog.registry import MlflowCatalog
 from pipeline.environment import Environment
-from pipeline.errors import EnvironmentFailed, MlifecycleError
+from pipeline.errors import EnvironmentFailed, InvalidInput, MlifecycleError, Problem
 from pipeline.exclusive import exclusively
 from pipeline.manifest import Manifest
 from pipeline.policy.bundle import Bundle
@@ -134,6 +134,9 @@ async def run(request: Request, observer: Observer) -> Result:
     EnvironmentFailed, after the record is closed, when a tool or the machine failed.
     """
     began = time.monotonic()
+    if request.policies is None and request.policies_mode == "replace":
+        expected, remedy = "a folder of policies to put in their place", "Add --policies DIR."
+        raise InvalidInput([Problem("--policies-mode", "", "replace", expected, remedy)])
     manifest = manifests.load(request.manifest)
     bundle = Bundle.load(folder("policies"), request.policies, request.policies_mode)
     catalog = MlflowCatalog(request.state)

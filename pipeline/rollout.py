@@ -93,6 +93,8 @@ class Rollout:
                 )
                 if not self.keep(report):
                     return None
+                # What is on record is when the traffic moved, not when the work began.
+                event = event.model_copy(update={"at": datetime.now(UTC)})
                 await candidate.promote(event.model_dump(mode="json"))
         served = await self.target.current()
         if served is None:

@@ -205,6 +205,7 @@ violations contains violation_of("deny", "MG-SRC-002", path, actual, expected) i
 fixed(version) if {
 	lib.said(version)
 	is_array(setting("data_sources.floating_versions"))
+
 	# A number names a state; a word alone, in whatever letters, follows the data about.
 	regex.match(`^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$`, version)
 	regex.match(`[0-9]`, version)

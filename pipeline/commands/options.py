@@ -24,6 +24,15 @@ def _all_of(*decorators: Callable[[Command], Command]) -> Callable[[Command], Co
     return lambda command: functools.reduce(lambda c, d: d(c), reversed(decorators), command)
 
 
+class _Path(click.Path):
+    """A path that is not empty: the system takes that for the current folder, a person does not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 output_option = click.option(
     "--output",
     type=click.Choice(["text", "json"]),
@@ -34,7 +43,7 @@ output_option = click.option(
 manifest_option = click.option(
     "--manifest",
     required=True,
-    type=click.Path(path_type=Path),
+    type=_Path(path_type=Path),
     metavar="FILE",
     help="The model manifest.",
 )
@@ -49,7 +58,7 @@ environment_option = click.option(
 )
 state_option = click.option(
     "--state",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=_Path(path_type=Path, file_okay=False),
     default=Path(".mlifecycle"),
     show_default=True,
     envvar="MLIFECYCLE_STATE",
@@ -59,7 +68,7 @@ state_option = click.option(
 policy_options = _all_of(
     click.option(
         "--policies",
-        type=click.Path(path_type=Path),
+        type=_Path(path_type=Path),
         metavar="DIR",
         help="Your own Rego policies and data.",
     ),

@@ -35,7 +35,8 @@ class Bundle:
 
     `modules` maps a module's name (its path in the folder) to its source, `data` is the base
     document, `rules` the annotated rules by id, `extensions` the user's rule packages by the
-    package that they add to. `digest` covers all of it.
+    package that they add to. `digest` covers all of it. `own` is set when a user's folder is part
+    of it, which nobody but OPA has checked.
     """
 
     modules: Mapping[str, str]
@@ -43,6 +44,7 @@ class Bundle:
     rules: Mapping[str, Rule]
     extensions: Mapping[str, tuple[str, ...]]
     digest: str
+    own: bool = False
 
     @classmethod
     def load(cls, policies: Path, extra: Path | None = None, mode: str = "extend") -> Bundle:
@@ -56,7 +58,7 @@ class Bundle:
         if extra is not None and not extra.is_dir():
             raise InvalidInput([_problem(extra, "no folder", "a folder with Rego policies", "")])
         if extra is not None and mode == "replace":
-            return cls._of(_modules(extra, extra), data.read(extra / "data"), {})
+            return cls._of(_modules(extra, extra), data.read(extra / "data"), {}, own=True)
         modules = _modules(policies, policies)
         settings = data.read(policies / "data")
         extensions: dict[str, tuple[str, ...]] = {}
@@ -66,7 +68,7 @@ class Bundle:
             extensions = _extensions(added)
             modules |= added
             settings = data.merged(settings, data.read(extra / "data"))
-        return cls._of(modules, settings, extensions)
+        return cls._of(modules, settings, extensions, own=extra is not None)
 
     @classmethod
     def _of(
@@ -74,10 +76,13 @@ class Bundle:
         modules: dict[str, str],
         settings: Mapping[str, Any],
         extensions: Mapping[str, tuple[str, ...]],
+        *,
+        own: bool,
     ) -> Bundle:
         document = {"mlifecycle": {"environments": settings}}
         content = {"modules": modules, "data": document}
-        return cls(modules, document, _rules(modules), extensions, digest.of_json(content))
+        name = digest.of_json(content)
+        return cls(modules, document, _rules(modules), extensions, name, own)
 
 
 def _modules(folder: Path, root: Path) -> dict[str, str]:

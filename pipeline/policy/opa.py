@@ -51,6 +51,27 @@ class Opa:
         return _value(outcome, query)
 
 
+async def complaint(runtime: Runtime, bundle: Bundle) -> str:
+    """What `opa check` says against the bundle's modules; empty when it says nothing.
+
+    rego-cpp takes a variable that nothing binds (a misspelt `input`, say) for undefined, and the
+    rule never fires; OPA refuses it. Raises ToolNotFound where there is no opa.
+    """
+    with tempfile.TemporaryDirectory(prefix="mlifecycle-opa-") as folder:
+        await anyio.to_thread.run_sync(_write, Path(folder), bundle, {})
+        invocation = Invocation(
+            tool="opa",
+            command="opa",
+            arguments=("check", "bundle"),
+            inputs={"bundle": Path(folder, "bundle")},
+            timeout=60.0,
+        )
+        outcome = await runtime.run(invocation)
+    if outcome.exit_code == 0 and not outcome.timed_out:
+        return ""
+    return outcome.stderr.strip() or outcome.stdout.strip() or "opa check did not end well"
+
+
 def _write(folder: Path, bundle: Bundle, document: Mapping[str, Any]) -> None:
     for name, text in bundle.modules.items():
         path = folder / "bundle" / name

@@ -36,19 +36,23 @@ def copy(folder: Path, target: Path, leave_out: Collection[Path]) -> dict[str, s
     checked_elsewhere = {path.resolve() for path in leave_out}
     left_out: dict[str, str] = {}
     count = size = 0
-    for path, reason in _walk(folder, checked_elsewhere):
-        name = path.relative_to(folder).as_posix()
-        reason = reason or _why_not(folder, path)
-        if reason:
-            left_out[name] = reason
-            continue
-        count += 1
-        size += path.stat().st_size
-        if count > COUNT_LIMIT or size > TOTAL_LIMIT:
-            raise InvalidInput([_too_large(folder)])
-        place = target / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, place)
+    path = folder
+    try:
+        for path, reason in _walk(folder, checked_elsewhere):
+            name = path.relative_to(folder).as_posix()
+            reason = reason or _why_not(folder, path)
+            if reason:
+                left_out[name] = reason
+                continue
+            count += 1
+            size += path.stat().st_size
+            if count > COUNT_LIMIT or size > TOTAL_LIMIT:
+                raise InvalidInput([_too_large(folder)])
+            place = target / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place)
+    except PermissionError as error:
+        raise InvalidInput([_unreadable(Path(error.filename or path))]) from None
     return left_out
 
 
@@ -56,10 +60,10 @@ def _walk(folder: Path, checked_elsewhere: Collection[Path]) -> Iterator[tuple[P
     """Every file below `folder` with the reason to leave it out, or an empty one."""
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         path = Path(entry.path)
-        if path.resolve() in checked_elsewhere:
-            yield path, "checked by other means"
-        elif entry.is_symlink():
+        if entry.is_symlink():
             yield path, "a link"
+        elif path.resolve() in checked_elsewhere:
+            yield path, "checked by other means"
         elif entry.is_dir():
             if entry.name in SKIPPED_FOLDERS or (path / "pyvenv.cfg").exists():
                 yield path, "not part of the submission"
@@ -82,6 +86,16 @@ def _why_not(folder: Path, path: Path) -> str:
         return f"larger than {FILE_LIMIT // 2**20} MiB"
     with path.open("rb") as stream:
         return "binary" if b"\0" in stream.read(PROBE) else ""
+
+
+def _unreadable(path: Path) -> Problem:
+    return Problem(
+        file=str(path),
+        path="",
+        value="unreadable",
+        expected="files that can be read, for what cannot be scanned cannot be let through",
+        remedy="Give the reader access, or move it out of the manifest's folder.",
+    )
 
 
 def _too_large(folder: Path) -> Problem:

@@ -20,13 +20,23 @@ from pipeline.environment import Environment
 from pipeline.manifest import Manifest
 from pipeline.policy.bundle import GOVERNANCE
 from pipeline.policy.decision import UNDECIDED
+from pipeline.policy.opa import complaint
 from pipeline.record import Outcome, StageReport
+from pipeline.runtimes.interface import ToolNotFound
 from pipeline.stages.interface import Context
 from pipeline.state import write_atomically
-from pipeline.verdict import Level, Verdict
+from pipeline.verdict import Level, Verdict, Violation
 
 NAME = "govern"
 VERDICT = "reports/verdict.json"
+UNCHECKED = Violation(
+    id="MG-ENG-002",
+    title="One's own policies are checked by OPA",
+    path="--policies",
+    actual="opa is not installed",
+    expected="opa check without a complaint",
+    remedy="Correct what OPA names; where it is missing, put the program opa on the PATH.",
+)
 
 
 def document(
@@ -65,6 +75,8 @@ async def run(context: Context, manifest: Manifest, serving: Serving | None) -> 
         # Not having come to a decision may pass; a decision on the same facts does not.
         if not any(violation.id == UNDECIDED.id for violation in verdict.violations):
             write_atomically(kept, verdict.model_dump_json().encode())
+    if context.bundle.own:
+        verdict = await _checked(context, verdict)
     evidence = {"verdict": verdict.model_dump(mode="json"), "input": judged}
     data = json.dumps(evidence, indent=2, ensure_ascii=False).encode() + b"\n"
     write_atomically(context.run_folder / VERDICT, data)
@@ -82,6 +94,25 @@ async def run(context: Context, manifest: Manifest, serving: Serving | None) -> 
         artifacts={"verdict": VERDICT},
         seconds=time.monotonic() - began,
         reused=reused,
+    )
+
+
+async def _checked(context: Context, verdict: Verdict) -> Verdict:
+    """The verdict, and whether OPA finds the user's own policies sound."""
+    try:
+        said = await complaint(context.runtime, context.bundle)
+    except ToolNotFound:
+        lenient = context.environment in (Environment.LOCAL, Environment.DEV)
+        added = UNCHECKED.model_copy(update={"level": Level.WARN if lenient else Level.DENY})
+    else:
+        if not said:
+            return verdict
+        added = UNCHECKED.model_copy(update={"actual": said, "expected": "policies without fault"})
+    return verdict.model_copy(
+        update={
+            "allowed": verdict.allowed and added.level is Level.WARN,
+            "violations": (*verdict.violations, added),
+        }
     )
 
 

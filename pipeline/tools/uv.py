@@ -23,6 +23,8 @@ INSTALL_OPTIONS = (
     "--only-binary=:all:",
     "--no-installer-metadata",
     "--compile-bytecode",
+    # Not links: whoever edits a file of one environment must not edit uv's cache and all others.
+    "--link-mode=copy",
 )
 VENV_OPTIONS = ("--relocatable", "--prompt=release")
 

@@ -83,3 +83,21 @@ def test_a_folder_with_too_much_text_is_refused(
 def test_a_submission_is_small_enough_to_be_copied_for_a_tool() -> None:
     assert submission.TOTAL_LIMIT <= host.COPY_LIMIT
     assert submission.COUNT_LIMIT <= host.COPY_COUNT
+
+
+def test_a_link_to_itself_is_left_out(folder: Path, tmp_path: Path) -> None:
+    (folder / "loop").symlink_to("loop")
+    assert submission.copy(folder, tmp_path / "copy", [])["loop"] == "a link"
+
+
+def test_what_may_not_be_read_is_refused_by_name(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Simulated at the copy: the superuser may read everything."""
+
+    def forbidden(source: Path, target: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(source))
+
+    monkeypatch.setattr(submission.shutil, "copyfile", forbidden)
+    with pytest.raises(InvalidInput, match="unreadable"):
+        submission.copy(folder, tmp_path / "copy", [])

@@ -22,9 +22,12 @@ from pipeline.policy.interface import PolicyFailed
 from pipeline.policy.regocpp import RegoCpp
 from pipeline.record import Outcome, StageReport
 from pipeline.runtimes.host import Host
+from pipeline.runtimes.interface import Invocation, ToolNotFound
+from pipeline.runtimes.interface import Outcome as Run
 from pipeline.stages import govern
 from pipeline.stages.interface import Context
 from pipeline.state import State
+from pipeline.verdict import Level
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 VALID = EXAMPLES / "valid" / "model-manifest.yaml"
@@ -161,3 +164,44 @@ def test_a_kept_verdict_of_other_policies_or_in_pieces_is_not_taken(tmp_path: Pa
 def test_having_reached_no_decision_is_not_kept(tmp_path: Path) -> None:
     assert judged(tmp_path, engine=Failing(PolicyFailed("it ran away"))).outcome is Outcome.DENIED
     assert judged(tmp_path, engine=Failing(PolicyFailed("it ran away"))).reused is False
+
+
+class Checking:
+    """A runtime whose opa says `said`, or that has none."""
+
+    name = "checking"
+
+    def __init__(self, said: str | None) -> None:
+        self.said = said
+
+    async def run(self, invocation: Invocation) -> Run:
+        if self.said is None:
+            raise ToolNotFound("opa", "Install it.")
+        assert invocation.arguments[0] == "check"
+        return Run(exit_code=1 if self.said else 0, stdout="", stderr=self.said)
+
+    async def version(self, tool: str) -> str | None:
+        return None
+
+
+def with_own_policies(folder: Path, said: str | None, environment: Environment) -> StageReport:
+    (folder / "own" / "data").mkdir(parents=True)
+    (folder / "own" / "data" / "local.yaml").write_text("drift: {warn_from: 0.1}\n")
+    bundle = Bundle.load(resources.folder("policies"), folder / "own")
+    return judged(folder, bundle=bundle, runtime=Checking(said), environment=environment)
+
+
+def test_ones_own_policies_must_please_opa(tmp_path: Path) -> None:
+    assert with_own_policies(tmp_path / "a", "", Environment.LOCAL).violations == ()
+    report = with_own_policies(tmp_path / "b", "unsafe variable imput", Environment.LOCAL)
+    assert report.outcome is Outcome.DENIED
+    assert [v.id for v in report.violations] == ["MG-ENG-002"]
+    assert report.violations[0].actual == "unsafe variable imput"
+
+
+def test_without_opa_ones_own_policies_warn_and_bind_no_production(tmp_path: Path) -> None:
+    report = with_own_policies(tmp_path / "a", None, Environment.LOCAL)
+    assert report.outcome is Outcome.PASSED
+    assert [(v.id, v.level) for v in report.violations] == [("MG-ENG-002", Level.WARN)]
+    report = with_own_policies(tmp_path / "b", None, Environment.PROD)
+    assert ("MG-ENG-002", Level.DENY) in [(v.id, v.level) for v in report.violations]
