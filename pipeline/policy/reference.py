@@ -68,8 +68,8 @@ violations contains {
 A policy that does not compile, fails (a built-in that fails included), runs away or gives no
 decision denies, as `MG-ENG-001`, with its file and the engine's message. One's own
 policies must also please `opa check`, because rego-cpp takes a misspelt variable for undefined: a
-complaint denies as `MG-ENG-002`, and so does, in staging and prod, a machine without OPA. A folder that is missing
-and data that cannot be read are refused before anything is judged (exit code 2).
+complaint denies as `MG-ENG-002`, and so does, in staging and prod, a machine without OPA. A folder
+that is missing and data that cannot be read are refused before anything is judged (exit code 2).
 
 On a host, rego-cpp evaluates the policies. It agrees with OPA on ours (`make test-system` compares
 them), but not on all of Rego: it lacks `http.send`, `net.cidr_*` and `json.match_schema`; patterns
