@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -177,7 +178,10 @@ def _served(record: RunRecord) -> str:
 
 
 def _evidence(run_folder: Path) -> str:
-    return f"evidence    {safe(str(run_folder / 'summary.md'))}"
+    place = run_folder / "summary.md"
+    with contextlib.suppress(ValueError):
+        place = place.relative_to(Path.cwd())
+    return f"evidence    {safe(str(place))}"
 
 
 def error(problem: MlifecycleError, stream: TextIO) -> str:
