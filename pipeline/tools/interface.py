@@ -121,8 +121,9 @@ def failure(outcome: Outcome) -> str:
     return f"it failed with exit code {outcome.exit_code}" + (f": {words}" if words else "")
 
 
-# How Go's loggers mark what ended the program, among lines of what went well; and their colours.
-_FATAL = re.compile(r"^.*?\b(?:ERROR|FATAL|FTL)\b[\]:\s]*")
+# How Go's loggers, and Go itself, mark what ended the program, among lines of what went well; and
+# their colours.
+_FATAL = re.compile(r"^(?:.*?\b(?:ERROR|FATAL|FTL)\b[\]:\s]*|(?=panic: ))")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 

@@ -95,6 +95,11 @@ def bare(path: Path) -> Path:
     return archive(path, {"notes.txt": "nothing\n"}, config={"User": "10001"}, history=["COPY ."])
 
 
+def inconsistent(path: Path) -> Path:
+    """A health check in the history that the configuration lacks: trivy 0.67.2 crashes on it."""
+    return archive(path, GOOD, config={"User": "10001"}, history=["COPY .", "HEALTHCHECK CMD x"])
+
+
 def archive(
     path: Path,
     files: Mapping[str, str],

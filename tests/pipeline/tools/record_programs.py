@@ -66,6 +66,8 @@ def main(folder: Path) -> None:
         record(trivy.SCANNER, "clean", good | fresh)
         record(trivy.SCANNER, "nothing", bare | fresh)
         record(trivy.SCANNER, "broken", broken | fresh)
+        crash = {"image.tar": images.inconsistent(folder / "inconsistent.tar")}
+        record(trivy.SCANNER, "crash", crash | fresh)
         record(trivy.SCANNER, "old-database", bad | old)
         record(trivy.SCANNER, "no-database", bad)
         for name, inputs in {"bad": sources, "clean": clean, "nothing": nothing}.items():

@@ -204,6 +204,12 @@ def test_trivy_without_the_date_of_its_database_is_not_run() -> None:
     assert "does not say when it was built" in report.reason
 
 
+def test_trivy_that_crashes_on_an_image_is_not_run(recorded: Recorded) -> None:
+    report = recorded(trivy.SCANNER, "crash")
+    assert report.status is ToolStatus.NOT_RUN
+    assert report.reason.startswith("it failed with exit code 2: panic: runtime error: ")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
