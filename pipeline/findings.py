@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -61,7 +62,11 @@ class ToolStatus(StrEnum):
 
 
 class ToolReport(BaseModel):
-    """One tool's run. `audited` counts what it looked at (files, packages): zero is `not run`."""
+    """One tool's run.
+
+    `audited` counts what it looked at (files, packages): zero is `not run`. `database` is when the
+    vulnerability database that it used was built, if it has one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -72,3 +77,4 @@ class ToolReport(BaseModel):
     audited: int = Field(default=0, ge=0)
     findings: tuple[Finding, ...] = ()
     seconds: float = Field(default=0.0, ge=0)
+    database: datetime | None = None

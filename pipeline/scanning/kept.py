@@ -1,8 +1,9 @@
 """Scanners' results, kept by the digest of what they were made from.
 
-A scanner that asks no service gives the same answer for ever; one that does, for the rest of the
-day (UTC). When such a service is out of reach, that too is kept for a few minutes, and the reason
-says since when: trying again costs every run seconds that mostly change nothing.
+A scanner that asks no service gives the same answer for ever; one that does, or whose database
+ages, for the rest of the day (UTC). When such a service is out of reach, that too is kept for a few
+minutes, and the reason says since when: trying again costs every run seconds that mostly change
+nothing.
 """
 
 from __future__ import annotations
@@ -35,9 +36,10 @@ def key_of(
     scanner: Scanner, version: str, runtime: str, inputs: dict[str, str], code: str, now: datetime
 ) -> dict[str, str]:
     """All that a result depends on: the tool, what it reads, how we call and read it."""
-    key = {f"input {name}": inputs[name] for name in scanner.reads}
+    read = (*scanner.reads, *scanner.database)
+    key = {f"input {name}": inputs[name] for name in read if name in inputs}
     key |= {"tool": scanner.name, "version": version, "runtime": runtime, "code": code}
-    if scanner.network:
+    if scanner.network or scanner.database:
         key["day"] = now.date().isoformat()
     return key
 

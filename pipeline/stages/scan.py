@@ -10,7 +10,7 @@ import json
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,8 +55,12 @@ async def run(
     manifest: Manifest,
     release: Release,
     scanners: Sequence[Scanner] = SCANNERS,
+    image: Mapping[str, Path] | None = None,
 ) -> StageReport:
     """Scan a built release and the folder that its manifest came from.
+
+    `image` holds what a release in an image adds to read, by the names in `pipeline/tools/`: its
+    archive and the vulnerability databases. Scanners that read what is not there do not apply.
 
     Leaves in the run's folder every tool's own report and log, and `findings.json` with the
     merged findings and what was left out of the scan. Raises InvalidInput when the manifest's
@@ -67,8 +71,10 @@ async def run(
         inputs, left_out = await anyio.to_thread.run_sync(
             _lay_out, context, manifest, release, Path(room)
         )
+        inputs |= image or {}
         digests = await anyio.to_thread.run_sync(_digests, inputs)
-        scanned = await _scan_all(context, scanners, inputs, digests)
+        offered = await _offered(context, scanners, inputs)
+        scanned = await _scan_all(context, offered, inputs, digests)
     found = merging.merge(finding for each in scanned for finding in each.report.findings)
     reports = [each.report for each in scanned]
     artifacts = _leave(context.run_folder, scanned, found, left_out)
@@ -129,6 +135,39 @@ def _digests(inputs: Mapping[str, Path]) -> dict[str, str]:
     }
 
 
+async def _offered(
+    context: Context, scanners: Sequence[Scanner], inputs: Mapping[str, Path]
+) -> list[Scanner]:
+    """The scanners that apply here, and those that the policy demands, whether they do or not."""
+    demanded = _demanded(context)
+
+    async def offered(scanner: Scanner) -> bool:
+        if scanner.name in demanded:
+            return True
+        if not inputs.keys() >= set(scanner.reads):
+            return False
+        return (
+            scanner.package is not None
+            or await context.runtime.version(scanner.command) is not None
+        )
+
+    return [scanner for scanner in scanners if await offered(scanner)]
+
+
+def _demanded(context: Context) -> Collection[str]:
+    """The environment's list, as far as it is one; the policy itself denies what is no list."""
+    settings = context.bundle.data
+    for key in (
+        "mlifecycle",
+        "environments",
+        context.environment.value,
+        "supply_chain",
+        "scanners",
+    ):
+        settings = settings.get(key, ()) if isinstance(settings, Mapping) else ()
+    return settings if isinstance(settings, list | tuple) else ()
+
+
 async def _scan_all(
     context: Context,
     scanners: Sequence[Scanner],
@@ -156,13 +195,19 @@ async def _scan(
 ) -> Scanned:
     now = datetime.now(UTC)
     version = await context.runtime.version(scanner.command) or ""
+    absent = [name for name in scanner.reads if name not in inputs]
+    if absent:
+        reason = f"there is no {absent[0]} here for it to read"
+        report = tools.not_run(scanner.name, version, reason)
+        return Scanned(scanner, kept.Result(key={}, at=now, report=report, raw="", log=""), False)
     key = kept.key_of(scanner, version, context.runtime.name, digests, code, now)
     place = context.state.cached(f"{STAGE}-{scanner.name}", key)
     known = kept.load(place, key, now) if version else None
     if known is not None:
         return Scanned(scanner, known, reused=True)
     context.progress.step(f"{scanner.name} {version}".strip() + " is looking")
-    call = scanner.invocation({name: inputs[name] for name in scanner.reads})
+    wanted = (*scanner.reads, *scanner.database)
+    call = scanner.invocation({name: inputs[name] for name in wanted if name in inputs})
     try:
         outcome = await context.runtime.run(call)
     except ToolNotFound as problem:

@@ -7,6 +7,7 @@ pure: they touch neither files nor processes, so that any runtime can carry the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,16 @@ from pipeline.findings import Finding, ToolReport, ToolStatus
 from pipeline.runtimes.interface import Invocation, Outcome
 
 # What a scan can look at, by the names that inputs have in the working folder. Findings name
-# files the same way: `server/…` the server's sources, `submission/…` the manifest's folder.
+# files the same way: `server/…` the server's sources, `submission/…` the manifest's folder,
+# `image/…` what is in the image, which itself is an archive in the form of `docker save`.
 SERVER = "server"
 SUBMISSION = "submission"
 DOCKERFILE = "Dockerfile"
 LOCK = "requirements.txt"
 RULES = "rules"
+IMAGE = "image.tar"
+IN_IMAGE = "image"
+BILL = "sbom.cdx.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +35,27 @@ class Scanner:
     """One scanner.
 
     `name` is what policies and reports call it, `command` the program, `package` the distribution
-    that provides it, `reads` the inputs it wants. `network` marks a scanner that asks a service:
-    its answer holds for a day, not for ever. `report` is the output file that holds its own
-    report; empty, it is on stdout. `parse` takes the call's outcome and the tool's version and
-    never raises: what it cannot read is a report `not run` that says why.
+    that provides it, `reads` the inputs it wants: where there is no such thing (a host has no
+    image), the scanner does not apply. A scanner without a `package` is a program of its own: a
+    host that lacks it goes without, unless the environment's policy demands it.
+
+    `network` marks a scanner that asks a service, `database` the inputs that are its vulnerability
+    database, which it runs without at the price of `not run`: the answer of either holds for a
+    day, not for ever. `report` is the output file that holds its own report; empty, it is on
+    stdout. `parse` takes the call's outcome and the tool's version and never raises: what it
+    cannot read is a report `not run` that says why.
     """
 
     name: str
     command: str
-    package: str
+    package: str | None
     purpose: str
     reads: tuple[str, ...]
     invocation: Callable[[Mapping[str, Path]], Invocation]
     parse: Callable[[Outcome, str], ToolReport]
     network: bool = False
     report: str = ""
+    database: tuple[str, ...] = ()
 
 
 class NoResult(Exception):
@@ -110,12 +121,23 @@ def failure(outcome: Outcome) -> str:
     return f"it failed with exit code {outcome.exit_code}" + (f": {words}" if words else "")
 
 
+# How Go's loggers, and Go itself, mark what ended the program, among lines of what went well; and
+# their colours.
+_FATAL = re.compile(r"^(?:.*?\b(?:ERROR|FATAL|FTL)\b[\]:\s]*|(?=panic: ))")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
 def _last_words(outcome: Outcome) -> str:
-    """A failed tool's first line that is no warning; of a traceback, the last."""
+    """A failed tool's last line that it marks as an error, or its first that is no warning.
+
+    Of a traceback, the last line.
+    """
     for text in (outcome.stderr, outcome.stdout):
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        errors = [line for line in lines if "warning" not in line.lower()]
+        lines = [line.strip() for line in _COLOUR.sub("", text).splitlines() if line.strip()]
+        marked = [_FATAL.sub("", line) for line in lines if _FATAL.match(line)]
+        errors = marked or [line for line in lines if "warning" not in line.lower()]
         if errors:
-            line = errors[-1] if any("Traceback" in line for line in lines) else errors[0]
+            last = marked or any("Traceback" in line for line in lines)
+            line = errors[-1] if last else errors[0]
             return line if len(line) <= 120 else line[:119] + "…"
     return ""

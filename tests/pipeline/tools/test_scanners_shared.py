@@ -9,11 +9,13 @@ import pytest
 
 from pipeline.findings import ToolStatus
 from pipeline.runtimes.interface import Outcome
-from pipeline.tools.interface import Scanner
+from pipeline.tools.interface import Scanner, failure
 from pipeline.tools.registry import SCANNERS
 
 REPORTS = Path(__file__).parent / "reports"
 each = pytest.mark.parametrize("scanner", SCANNERS, ids=lambda scanner: scanner.name)
+# What no wheel brings: a host has it or not.
+PROGRAMS = {"gitleaks", "trivy", "grype", "dockle"}
 GARBAGE = [
     "",
     "not json",
@@ -38,7 +40,7 @@ def not_run(scanner: Scanner, outcome: Outcome) -> str:
 @each
 @pytest.mark.parametrize("text", GARBAGE)
 def test_garbage_is_not_run(scanner: Scanner, text: str) -> None:
-    files = {"safety.json": text.encode()}
+    files = dict.fromkeys(scanner.invocation({}).outputs, text.encode())
     not_run(scanner, Outcome(0, text, "", files))
 
 
@@ -70,8 +72,24 @@ def test_its_invocation_names_only_inputs_that_it_reads(scanner: Scanner, tmp_pa
 
 @each
 def test_the_pinned_requirements_provide_it(scanner: Scanner) -> None:
+    if scanner.package is None:
+        assert scanner.command in PROGRAMS
+        return
     pins = Path(__file__).parents[3] / "requirements" / "scanners.txt"
     assert f"\n{scanner.package}==" in pins.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[0000]  INFO fine\n[0001] ERROR \x1b[31mno database\x1b[0m\n", "no database"),
+        ("2026\tINFO\tfine\n2026\t\x1b[31mFATAL\x1b[0m\tunexpected EOF\n", "unexpected EOF"),
+        ("\x1b[90m7:54PM\x1b[0m \x1b[31mFTL\x1b[0m stat x: no such file\n", "stat x: no such file"),
+        ("Warning: old\ncannot read\nbye\n", "cannot read"),
+    ],
+)
+def test_a_failure_is_told_in_the_words_of_the_error(text: str, words: str) -> None:
+    assert failure(Outcome(1, "", text)) == f"it failed with exit code 1: {words}"
 
 
 def test_names_are_unique() -> None:
