@@ -18,7 +18,7 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 	--no-emit-index-url --custom-compile-command "make lock" $(INDEX)
 MANIFEST ?= examples/valid/model-manifest.yaml
 
-.PHONY: help demo test lint test-system bench setup lock generate clean
+.PHONY: help demo test lint test-system test-engine bench setup lock generate clean
 
 help: ## Say what each target does
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -27,7 +27,7 @@ demo: setup ## Deploy the example model and ask it for a prediction
 	$(BIN)/mlifecycle deploy --manifest $(MANIFEST)
 
 test: $(VENV)/.dev ## Run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 lint: $(VENV)/.dev ## Run ruff and mypy --strict
 	$(BIN)/ruff check .
@@ -38,7 +38,10 @@ test-system: $(VENV)/.dev ## Run the tests on real parts: OPA, scanners of image
 	tests/system/tools/install_opa.sh
 	tests/system/tools/install.sh gitleaks dockle grype syft trivy
 	tests/system/databases/install.sh
-	$(BIN)/pytest tests/system
+	$(BIN)/pytest tests/system --ignore tests/system/engine
+
+test-engine: $(VENV)/.dev ## Bring up a real Dagger engine (45 minutes on a fresh machine) and test it
+	variables="$$(tests/system/engine/up.sh)" && eval "$$variables" && $(BIN)/pytest tests/system/engine
 
 bench: $(VENV)/.dev ## Measure the pipeline; results go into benchmarks/README.md by hand
 	$(BIN)/python benchmarks/pipeline.py

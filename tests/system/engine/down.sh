@@ -1,33 +1,31 @@
 #!/bin/bash
-# Stop every engine and the registry that up.sh started, or the engine of one name only:
+# Stop the engine that `up.sh [NAME]` started, and the registry once no engine is left to use it:
 #   tests/system/engine/down.sh [NAME] [--purge]
-# What they keep stays for the next time; with --purge it is removed, but neither programs nor images.
+# What the engine cached stays for the next time; with --purge it is removed.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-names=() purge=
+name=main purge=
 for argument in "$@"; do
 	case $argument in
 	--purge) purge=yes ;;
 	-*) fail "usage: $0 [NAME] [--purge]" ;;
-	*) names+=("$argument") ;;
+	*) name=$argument ;;
 	esac
 done
-all=
-if [ ${#names[@]} = 0 ]; then
-	all=yes
-	mapfile -t names < <(ls "$cache/engines" 2>/dev/null)
-fi
-for name in "${names[@]}"; do
-	choose_engine "$name"
-	stop_engine
+choose_engine "$name"
+# An engine ends when the calls that it answers have ended.
+stop_engine
+if command -v iptables >/dev/null; then
 	sweep_network
-	if [ $purge ]; then
-		rm -rf "$home"
+fi
+if [ $purge ]; then
+	rm -rf "$home"
+fi
+for pid in "$cache"/engines/*/engine.pid; do
+	if running "$pid" "$cache/bin/dagger-engine"; then
+		exit 0
 	fi
 done
-if [ $all ] && program=$(command -v docker-registry); then
+if program=$(command -v docker-registry); then
 	stop "$run/registry.pid" "$(readlink -f "$program")" 10
-	if [ $purge ]; then
-		rm -rf "$cache/registry"
-	fi
 fi
