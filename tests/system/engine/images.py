@@ -293,7 +293,7 @@ def install_uv(folder: Path) -> Path:
     note = folder / "requirements"
     if not note.exists() or note.read_text() != wanted.read_text():
         shutil.rmtree(folder, ignore_errors=True)
-        pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+        pip = (sys.executable, "-m", "pip", "install", "--quiet", "--root-user-action=ignore")
         run(*pip, "--no-deps", "--require-hashes", "--target", folder, "-r", wanted)
         note.write_text(wanted.read_text())
     return folder / "bin/uv"
