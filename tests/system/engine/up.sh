@@ -145,7 +145,7 @@ flock -w 3600 9 || fail "Another up.sh holds $cache/lock for more than an hour."
 
 install_packages
 "$here/build.sh"
-"$here/../tools/install.sh" "${tools[@]}" trivy-database grype-database
+"$here/../tools/install.sh" "${tools[@]}"
 start_registry 9>&-
 python3 "$here/images.py" "$cache" "$address" "${tools[@]}"
 start_engine "${1-main}" 9>&-

@@ -1,7 +1,0 @@
-module mlifecycle.io/tests/trivy-database
-
-go 1.26.0
-
-require go.etcd.io/bbolt v1.4.3
-
-require golang.org/x/sys v0.29.0 // indirect
