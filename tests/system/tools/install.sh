@@ -39,10 +39,8 @@ install() {
 	# Trivy reads JSON with the experimental package of this name.
 	[ "$tool" != trivy ] || GOEXPERIMENT=jsonv2
 	package=$(go mod edit -json | sed -n '/"Tool"/,/]/s/.*"Path": "\(.*\)".*/\1/p')
-	# A module that names no tool is one.
-	package=${package:-.}
 	version=$(go list -mod=readonly -f '{{.Module.Version}}' "$package")
-	echo "Building $tool${version/#v/ } into $folder …" >&2
+	echo "Building $tool ${version#v} into $folder …" >&2
 	# Renamed when it is whole: an interrupted build leaves no half program behind.
 	go build "${flags[@]}" -ldflags "-s -w -X $variable=${version#v}" -o "$folder/.$tool.new" "$package"
 	rm -f "$folder/.$tool.key"
