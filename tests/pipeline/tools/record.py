@@ -142,6 +142,8 @@ def record(
     text = text.replace(str(Path(sys.prefix).resolve()), "<environment>")
     text = re.sub(r"/[\w./-]*/mlifecycle-\w+", "<room>", text)
     text = re.sub(r"/[\w./-]+/lib/python3", "<python>/lib/python3", text)
+    # Addresses in a tool's settings, which it repeats and which are no part of what it found.
+    text = re.sub(r'(baseUrl\\*":\\*")https?://[^"\\]+', r"\1https://example.invalid/search", text)
     path = REPORTS / scanner.name / f"{case}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text + "\n")
