@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import anyio.to_thread
 
 from pipeline.runtimes import process
-from pipeline.runtimes.interface import Invocation, Outcome, ToolNotFound
+from pipeline.runtimes.interface import Input, Invocation, Outcome, ToolNotFound
 
 OUTPUT_LIMIT = 64 * 1024 * 1024  # bytes, for each of stdout, stderr and every output file
 COPY_LIMIT = 32 * 1024 * 1024  # bytes, up to which an input is copied instead of linked
@@ -142,11 +142,13 @@ def _inside(work: Path, name: str) -> Path:
     return work / parts
 
 
-def _lay_out(room: Path, inputs: Mapping[str, Path]) -> Path:
+def _lay_out(room: Path, inputs: Mapping[str, Input]) -> Path:
     """Give the tool its inputs. Copies, because some tools do not follow links."""
     work = room / "work"
     work.mkdir()
     for name, source in inputs.items():
+        if not isinstance(source, Path):
+            raise TypeError(f"{name} is held by another runtime")
         place = _inside(work, name)
         place.parent.mkdir(parents=True, exist_ok=True)
         if not _is_small(source):

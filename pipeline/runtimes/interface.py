@@ -14,11 +14,27 @@ from pathlib import Path
 from typing import Protocol
 
 
+class Held(Protocol):
+    """A file or folder that the runtime itself holds, in an engine for example.
+
+    It may be gigabytes, so nobody but that runtime opens it.
+    """
+
+    @property
+    def digest(self) -> str:
+        """`sha256:<hex>` or another name that changes with its content."""
+
+
+# What can be laid out for a tool. A host is only given paths.
+Input = Path | Held
+
+
 @dataclass(frozen=True, slots=True)
 class Invocation:
     """One call of one tool.
 
-    `inputs` maps a relative name in the working folder to a file or folder (given read-only).
+    `inputs` maps a relative name in the working folder to a file or folder (given read-only), which
+    lies on this machine or is held by the runtime.
     `outputs` are the relative names of files that the command is expected to write there.
     `environment` adds variables; it never carries secrets. `timeout` is in seconds.
     """
@@ -26,7 +42,7 @@ class Invocation:
     tool: str
     command: str
     arguments: tuple[str, ...] = ()
-    inputs: Mapping[str, Path] = field(default_factory=dict)
+    inputs: Mapping[str, Input] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     network: bool = False

@@ -24,7 +24,7 @@ from pipeline.manifest import Manifest
 from pipeline.policy.bundle import SUPPLY_CHAIN
 from pipeline.record import Outcome, StageReport
 from pipeline.resources import folder
-from pipeline.runtimes.interface import ToolNotFound
+from pipeline.runtimes.interface import Input, ToolNotFound
 from pipeline.scanning import kept, merging, submission
 from pipeline.stages.build import Release
 from pipeline.stages.interface import Context
@@ -55,7 +55,7 @@ async def run(
     manifest: Manifest,
     release: Release,
     scanners: Sequence[Scanner] = SCANNERS,
-    image: Mapping[str, Path] | None = None,
+    image: Mapping[str, Input] | None = None,
 ) -> StageReport:
     """Scan a built release and the folder that its manifest came from.
 
@@ -68,10 +68,10 @@ async def run(
     """
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mlifecycle-scan-") as room:
-        inputs, left_out = await anyio.to_thread.run_sync(
+        sources, left_out = await anyio.to_thread.run_sync(
             _lay_out, context, manifest, release, Path(room)
         )
-        inputs |= image or {}
+        inputs: dict[str, Input] = {**sources, **(image or {})}
         digests = await anyio.to_thread.run_sync(_digests, inputs)
         offered = await _offered(context, scanners, inputs)
         scanned = await _scan_all(context, offered, inputs, digests)
@@ -128,15 +128,18 @@ def _lay_out(
     return inputs, left_out
 
 
-def _digests(inputs: Mapping[str, Path]) -> dict[str, str]:
-    return {
-        name: digest.of_folder(path) if path.is_dir() else digest.of_file(path)
-        for name, path in inputs.items()
-    }
+def _digests(inputs: Mapping[str, Input]) -> dict[str, str]:
+    return {name: _digest(given) for name, given in inputs.items()}
+
+
+def _digest(given: Input) -> str:
+    if not isinstance(given, Path):
+        return given.digest
+    return digest.of_folder(given) if given.is_dir() else digest.of_file(given)
 
 
 async def _offered(
-    context: Context, scanners: Sequence[Scanner], inputs: Mapping[str, Path]
+    context: Context, scanners: Sequence[Scanner], inputs: Mapping[str, Input]
 ) -> list[Scanner]:
     """The scanners that apply here, and those that the policy demands, whether they do or not."""
     demanded = _demanded(context)
@@ -171,7 +174,7 @@ def _demanded(context: Context) -> Collection[str]:
 async def _scan_all(
     context: Context,
     scanners: Sequence[Scanner],
-    inputs: Mapping[str, Path],
+    inputs: Mapping[str, Input],
     digests: dict[str, str],
 ) -> list[Scanned]:
     code = digest.of_folder(Path(tools.__file__).parent)
@@ -189,7 +192,7 @@ async def _scan_all(
 async def _scan(
     context: Context,
     scanner: Scanner,
-    inputs: Mapping[str, Path],
+    inputs: Mapping[str, Input],
     digests: dict[str, str],
     code: str,
 ) -> Scanned:

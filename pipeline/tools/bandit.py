@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from pydantic import BaseModel, Field
 
 from pipeline.findings import Finding, Location, Severity, ToolReport
-from pipeline.runtimes.interface import Invocation, Outcome
+from pipeline.runtimes.interface import Input, Invocation, Outcome
 from pipeline.tools.interface import SERVER, SUBMISSION, NoResult, Scanner, report_of
 
 NAME = "bandit"
@@ -44,7 +43,7 @@ class _Report(BaseModel):
     results: list[_Issue]
 
 
-def invocation(inputs: Mapping[str, Path]) -> Invocation:
+def invocation(inputs: Mapping[str, Input]) -> Invocation:
     """Scan all given sources.
 
     `# nosec` comments and a submitted `.bandit` file (searched for unless `--ini` is given) would

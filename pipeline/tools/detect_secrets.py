@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from pydantic import BaseModel
 
 from pipeline.findings import Finding, Location, Severity, ToolReport
-from pipeline.runtimes.interface import Invocation, Outcome
+from pipeline.runtimes.interface import Input, Invocation, Outcome
 from pipeline.tools.interface import DOCKERFILE, SERVER, SUBMISSION, Scanner, report_of
 
 NAME = "detect-secrets"
@@ -39,7 +38,7 @@ class _Report(BaseModel):
     results: dict[str, list[_Secret]]
 
 
-def invocation(inputs: Mapping[str, Path]) -> Invocation:
+def invocation(inputs: Mapping[str, Input]) -> Invocation:
     """Scan every file. `-n`: no secret is tried out against the service that it belongs to.
 
     `-v` makes it name each file on stderr: the report itself does not tell an empty scan from a

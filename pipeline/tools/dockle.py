@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 from pydantic import BaseModel, Field
 
 from pipeline.findings import Finding, Location, Severity, ToolReport
-from pipeline.runtimes.interface import Invocation, Outcome
+from pipeline.runtimes.interface import Input, Invocation, Outcome
 from pipeline.tools.interface import IMAGE, IN_IMAGE, NoResult, Scanner, report_of
 
 NAME = "dockle"
@@ -52,7 +51,7 @@ class _Report(BaseModel):
     details: list[_Checkpoint]
 
 
-def invocation(inputs: Mapping[str, Path]) -> Invocation:
+def invocation(inputs: Mapping[str, Input]) -> Invocation:
     """Check the archive. Its `.dockleignore` would lie in the working folder, where none is."""
     return Invocation(
         tool=NAME,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter
 
 from pipeline.findings import Finding, Location, Severity, ToolReport
-from pipeline.runtimes.interface import Invocation, Outcome
+from pipeline.runtimes.interface import Input, Invocation, Outcome
 from pipeline.tools.interface import DOCKERFILE, SERVER, SUBMISSION, NoResult, Scanner, report_of
 
 NAME = "gitleaks"
@@ -34,7 +33,7 @@ class _Leak(BaseModel):
 _REPORT = TypeAdapter(list[_Leak])
 
 
-def invocation(inputs: Mapping[str, Path]) -> Invocation:
+def invocation(inputs: Mapping[str, Input]) -> Invocation:
     """Scan all that is laid out, whatever comments and ignore files say.
 
     The level `debug` names the files that its own allowlist leaves out. One level further down, it

@@ -6,12 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from pipeline.findings import Finding, Severity, ToolReport
-from pipeline.runtimes.interface import Invocation, Outcome
+from pipeline.runtimes.interface import Input, Invocation, Outcome
 from pipeline.tools import database
 from pipeline.tools.interface import BILL, IMAGE, NoResult, Scanner, failure, report_of
 
@@ -75,7 +74,7 @@ class _Report(BaseModel):
     descriptor: _Descriptor
 
 
-def invocation(inputs: Mapping[str, Path]) -> Invocation:
+def invocation(inputs: Mapping[str, Input]) -> Invocation:
     """Match the image, or its bill of materials where that is given, with the database as it is.
 
     grype's own limit to the database's age is off: one is enough, and ours is kept in the report.

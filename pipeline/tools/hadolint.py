@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter
 
 from pipeline.findings import Finding, Location, Severity, ToolReport
-from pipeline.runtimes.interface import Invocation, Outcome
+from pipeline.runtimes.interface import Input, Invocation, Outcome
 from pipeline.tools.interface import DOCKERFILE, Scanner, report_of
 
 NAME = "hadolint"
@@ -32,7 +31,7 @@ class _Defect(BaseModel):
 _REPORT = TypeAdapter(list[_Defect])
 
 
-def invocation(inputs: Mapping[str, Path]) -> Invocation:
+def invocation(inputs: Mapping[str, Input]) -> Invocation:
     """Lint the Dockerfile. Its own pragmas silence nothing: who submits does not approve."""
     return Invocation(
         tool=NAME,

@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from pydantic import ValidationError
 
 from pipeline.findings import Finding, ToolReport, ToolStatus
-from pipeline.runtimes.interface import Invocation, Outcome
+from pipeline.runtimes.interface import Input, Invocation, Outcome
 
 # What a scan can look at, by the names that inputs have in the working folder. Findings name
 # files the same way: `server/…` the server's sources, `submission/…` the manifest's folder,
@@ -28,6 +27,17 @@ RULES = "rules"
 IMAGE = "image.tar"
 IN_IMAGE = "image"
 BILL = "sbom.cdx.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolImage:
+    """The public image that holds a tool: its reference by digest, and the program's path in it.
+
+    `program` is absolute where the image has no search path for it.
+    """
+
+    reference: str
+    program: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,7 @@ class Scanner:
     package: str | None
     purpose: str
     reads: tuple[str, ...]
-    invocation: Callable[[Mapping[str, Path]], Invocation]
+    invocation: Callable[[Mapping[str, Input]], Invocation]
     parse: Callable[[Outcome, str], ToolReport]
     network: bool = False
     report: str = ""

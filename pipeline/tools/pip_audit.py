@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from pydantic import BaseModel
 
 from pipeline.findings import Finding, Severity, ToolReport
-from pipeline.runtimes.interface import Invocation, Outcome
+from pipeline.runtimes.interface import Input, Invocation, Outcome
 from pipeline.tools.interface import LOCK, NoResult, Scanner, failure, report_of
 
 NAME = "pip-audit"
@@ -33,7 +32,7 @@ class _Report(BaseModel):
     dependencies: list[_Dependency]
 
 
-def invocation(inputs: Mapping[str, Path]) -> Invocation:
+def invocation(inputs: Mapping[str, Input]) -> Invocation:
     """Audit the lock as it stands, without resolving it anew.
 
     OSV rather than the package index: it also knows packages that came from another index, such

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from pydantic import BaseModel
 
 from pipeline.findings import Finding, Severity, ToolReport
-from pipeline.runtimes.interface import Invocation, Outcome
+from pipeline.runtimes.interface import Input, Invocation, Outcome
 from pipeline.tools.interface import LOCK, NoResult, Scanner, report_of
 
 NAME = "safety"
@@ -43,7 +42,7 @@ class _Report(BaseModel):
     ignored_vulnerabilities: list[_Vulnerability]
 
 
-def invocation(inputs: Mapping[str, Path]) -> Invocation:
+def invocation(inputs: Mapping[str, Input]) -> Invocation:
     """Check the lock against the database.
 
     `check` rather than `scan`, which wants an account. The report goes to a file: on stdout it

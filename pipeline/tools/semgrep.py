@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from pydantic import BaseModel, Field
 
 from pipeline.findings import Finding, Location, Severity, ToolReport
-from pipeline.runtimes.interface import Invocation, Outcome
+from pipeline.runtimes.interface import Input, Invocation, Outcome
 from pipeline.tools.interface import (
     RULES,
     SERVER,
@@ -72,7 +71,7 @@ class _Report(BaseModel):
     paths: _Paths
 
 
-def invocation(inputs: Mapping[str, Path]) -> Invocation:
+def invocation(inputs: Mapping[str, Input]) -> Invocation:
     """Scan all given sources without any network.
 
     semgrep would let the submitter hide files (`.gitignore`, `.semgrepignore`, its own list that

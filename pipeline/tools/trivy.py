@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from pipeline.findings import Finding, Location, Severity, ToolReport
-from pipeline.runtimes.interface import Invocation, Outcome
+from pipeline.runtimes.interface import Input, Invocation, Outcome
 from pipeline.tools import database
 from pipeline.tools.interface import (
     DOCKERFILE,
@@ -124,7 +123,7 @@ class _Metadata(BaseModel):
     UpdatedAt: AwareDatetime
 
 
-def invocation(inputs: Mapping[str, Path]) -> Invocation:
+def invocation(inputs: Mapping[str, Input]) -> Invocation:
     """Scan the archive with the database as it is given."""
     return Invocation(
         tool=NAME,
@@ -142,7 +141,7 @@ def invocation(inputs: Mapping[str, Path]) -> Invocation:
     )
 
 
-def files_invocation(inputs: Mapping[str, Path]) -> Invocation:
+def files_invocation(inputs: Mapping[str, Input]) -> Invocation:
     """Scan all sources that are laid out.
 
     Comments (`trivy:ignore:…`) can silence its checks of configuration files, and no option
