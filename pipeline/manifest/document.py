@@ -50,15 +50,22 @@ class Document:
     problems: list[Problem]
 
 
-def parse(file: str, data: bytes) -> Document:
+def parse(
+    file: str,
+    data: bytes,
+    *,
+    expected: str = "a mapping with apiVersion, kind, metadata and spec",
+    remedy: str = "Start from examples/valid/model-manifest.yaml.",
+) -> Document:
     """The one document in `data`; `file` is its name in messages.
 
-    Raises InvalidInput when nothing sensible can be said about the rest: no UTF-8, broken YAML,
-    nested too deeply, no mapping at the top.
+    `expected` and `remedy` are the words for a file that holds something else. Raises InvalidInput
+    when nothing sensible can be said about the rest: no UTF-8, broken YAML, nested too deeply, no
+    mapping at the top.
     """
     reader = _Reader(file, _decoded(file, data))
     try:
-        root = reader.read()
+        root = reader.read(expected, remedy)
     except yaml.YAMLError as error:
         raise InvalidInput([*reader.problems, _syntax(file, error)]) from None
     except (ValueError, OverflowError):
@@ -115,7 +122,7 @@ class _Reader:
     problems: list[Problem] = field(default_factory=list)
     aliases: set[str] = field(default_factory=set)
 
-    def read(self) -> dict[str, Any]:
+    def read(self, expected: str, remedy: str) -> dict[str, Any]:
         events: Iterator[Any] = iter(yaml.parse(self.text, Loader=LOADER))
         next(events)  # the start of the stream
         start = next(events)
@@ -140,11 +147,7 @@ class _Reader:
             return root
         value = "empty" if root is None else shown(root)
         if not self.problems:
-            line = self.lines.get(())
-            raise _alone(
-                self.file, line, value, "a mapping with apiVersion, kind, metadata and spec",
-                "Start from examples/valid/model-manifest.yaml.",
-            )  # fmt: skip
+            raise _alone(self.file, self.lines.get(()), value, expected, remedy)
         raise InvalidInput(self.problems)
 
     def _node(self, event: Any, events: Iterator[Any], path: Place, depth: int) -> Any:

@@ -9,9 +9,14 @@ from pydantic import BaseModel, Field
 
 from pipeline.findings import Finding, Location, Severity, ToolReport
 from pipeline.runtimes.interface import Input, Invocation, Outcome
-from pipeline.tools.interface import IMAGE, IN_IMAGE, NoResult, Scanner, report_of
+from pipeline.tools.interface import IMAGE, IN_IMAGE, NoResult, Scanner, ToolImage, report_of
 
 NAME = "dockle"
+PIN = ToolImage(
+    "goodwithtech/dockle:v0.4.15"
+    "@sha256:eade932f793742de0aa8755406c7677cd7696f8675b6180926f7eeffa7abe6b9",
+    "/usr/local/bin/dockle",
+)
 SEVERITIES = {"FATAL": Severity.HIGH, "WARN": Severity.MEDIUM, "INFO": Severity.LOW}
 SKIPPED = "SKIP"
 CREDENTIALS = "CIS-DI-0010"

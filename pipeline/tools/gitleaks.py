@@ -9,9 +9,22 @@ from pydantic import BaseModel, TypeAdapter
 
 from pipeline.findings import Finding, Location, Severity, ToolReport
 from pipeline.runtimes.interface import Input, Invocation, Outcome
-from pipeline.tools.interface import DOCKERFILE, SERVER, SUBMISSION, NoResult, Scanner, report_of
+from pipeline.tools.interface import (
+    DOCKERFILE,
+    SERVER,
+    SUBMISSION,
+    NoResult,
+    Scanner,
+    ToolImage,
+    report_of,
+)
 
 NAME = "gitleaks"
+PIN = ToolImage(
+    "zricethezav/gitleaks:v8.30.1"
+    "@sha256:c00b6bd0aeb3071cbcb79009cb16a60dd9e0a7c60e2be9ab65d25e6bc8abbb7f",
+    "/usr/bin/gitleaks",
+)
 # Its own rules, and no `.gitleaks.toml` of the submitter's, which it would look for otherwise.
 CONFIGURATION = "[extend]\nuseDefault = true\n"
 # The rule that goes by a variable's name and a string's disorder guesses; the others know a form.

@@ -12,9 +12,14 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from pipeline.findings import Finding, Severity, ToolReport
 from pipeline.runtimes.interface import Input, Invocation, Outcome
 from pipeline.tools import database
-from pipeline.tools.interface import BILL, IMAGE, NoResult, Scanner, failure, report_of
+from pipeline.tools.interface import BILL, IMAGE, NoResult, Scanner, ToolImage, failure, report_of
 
 NAME = "grype"
+PIN = ToolImage(
+    "anchore/grype:v0.120.1"
+    "@sha256:e4a44ef45d285b829ce6efe2642980329661bd2d18eab5fc539138d4adaebbbe",
+    "/grype",
+)
 # A folder as `grype db import` makes it.
 DATABASE = "grype-db"
 SEVERITIES = {

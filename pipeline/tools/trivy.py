@@ -23,12 +23,17 @@ from pipeline.tools.interface import (
     SUBMISSION,
     NoResult,
     Scanner,
+    ToolImage,
     failure,
     report_of,
 )
 
 NAME = "trivy"
 FILES_NAME = "trivy-files"
+PIN = ToolImage(
+    "aquasec/trivy:0.75.0@sha256:af6acf9a6b85dfe389a1941505c0ce9efef52a4719635e1a962f022a3d855daa",
+    "/usr/local/bin/trivy",
+)
 # The folder that holds the database, and the two files of it. They are inputs one by one: the
 # small one is handed back, so that what is judged is the date of the database that was used.
 CACHE = "trivy"

@@ -10,9 +10,15 @@ import re
 from pathlib import Path
 
 from pipeline.runtimes.interface import Invocation, Outcome
+from pipeline.tools.interface import ToolImage
 
 NAME = "uv"
 PACKAGE = "uv"
+PIN = ToolImage(
+    "ghcr.io/astral-sh/uv:0.12.23"
+    "@sha256:61d393e44e249f2e4b526b6c7ddcecce245946826e608e11c93ad4f5bba55b21",
+    "/uv",
+)
 
 REQUIREMENTS = "requirements.in"
 LOCK = "requirements.lock.txt"
