@@ -14,8 +14,10 @@ BIN := $(VENV)/bin
 UV := $(or $(shell command -v uv 2>/dev/null),$(VENV)/uv/bin/uv)
 INDEX := $(if $(TORCH_INDEX),--index $(TORCH_INDEX) --index-strategy unsafe-best-match)
 INSTALL = $(UV) pip install --quiet --require-hashes $(INDEX)
-COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --custom-compile-command "make lock" $(INDEX)
+COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock" $(INDEX)
+# pyproject.toml's settings are for the module's requirements.lock: they would leave dagger-io out.
+COMPILE_APART = $(COMPILE) --no-config --python-version 3.11
 MANIFEST ?= examples/valid/model-manifest.yaml
 
 .PHONY: help demo test lint test-system test-engine bench setup lock generate clean
@@ -49,10 +51,9 @@ bench: $(VENV)/.dev ## Measure the pipeline; results go into benchmarks/README.m
 setup: $(VENV)/.pipeline $(VENV)/.scanners ## Install the pipeline and its scanners into .venv
 
 lock: $(UV) ## Resolve every requirements file and the examples' locks anew
-	$(COMPILE) requirements/uv.in -o requirements/uv.txt
-	$(COMPILE) requirements/pipeline.in -o requirements/pipeline.txt
-	$(COMPILE) requirements/scanners.in -o requirements/scanners.txt
-	$(COMPILE) requirements/dev.in -o requirements/dev.txt
+	for name in uv pipeline scanners dev; do \
+		$(COMPILE_APART) requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+	$(COMPILE) pyproject.toml -o requirements.lock
 	$(MAKE) $(VENV)/.pipeline
 	$(BIN)/mlifecycle lock --manifest examples/valid/model-manifest.yaml
 	$(BIN)/mlifecycle lock --manifest examples/valid/breast-cancer-manifest.yaml

@@ -17,7 +17,7 @@ import click
 from pipeline import __version__
 from pipeline.commands import deployments, pipeline
 from pipeline.commands.options import FAILED, INTERRUPTED, INVALID, YES, print_json
-from pipeline.errors import EnvironmentFailed, InvalidInput, MlifecycleError, Problem
+from pipeline.errors import EnvironmentFailed, InvalidInput, MlifecycleError, Problem, first_of
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -108,8 +108,7 @@ def _usage(error: click.ClickException) -> Problem:
 
 def _in_words(error: BaseException) -> MlifecycleError:
     """The error that a person is shown. What nobody foresaw is the environment's or ours."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    error = first_of(error)
     if isinstance(error, MlifecycleError):
         return error
     if isinstance(error, OSError):

@@ -64,3 +64,11 @@ class EnvironmentFailed(MlifecycleError):
 
 class Busy(EnvironmentFailed):
     """Another command is at work on the same thing, and went on for longer than we wait."""
+
+
+def first_of(error: BaseException) -> BaseException:
+    """The error inside a task group's: one of ours, if there is one among them."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    inside = [first_of(each) for each in error.exceptions]
+    return next((each for each in inside if isinstance(each, MlifecycleError)), inside[0])

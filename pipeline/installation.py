@@ -21,21 +21,13 @@ from pipeline.errors import EnvironmentFailed
 from pipeline.exclusive import exclusively
 from pipeline.inventory import Inventory
 from pipeline.lockfile import Lock
+from pipeline.places.interface import Refused
+from pipeline.progress import Progress
 from pipeline.runtimes.interface import Invocation, Outcome, Runtime, ToolNotFound
-from pipeline.stages.interface import Progress
 from pipeline.state import State, write_atomically
 from pipeline.tools import uv
 
 WAIT = 3600.0  # seconds: another command may be installing several gigabytes
-
-
-class Refused(Exception):
-    """What an index serves is not what the lock names, or the lock is not complete."""
-
-    def __init__(self, rule: str, said: str) -> None:
-        self.rule = rule
-        self.said = said
-        super().__init__(said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.release_folder import Release
+from pipeline.places.interface import Built
 from pipeline.tools import syft
 
 EPOCH = "1970-01-01T00:00:00Z"
@@ -20,7 +20,7 @@ EPOCH = "1970-01-01T00:00:00Z"
 Document = Mapping[str, Any]
 
 
-def cyclonedx(bill: syft.Bill, release: Release, model: str) -> bytes:
+def cyclonedx(bill: syft.Bill, release: Built, model: str) -> bytes:
     """The CycloneDX document of a release whose model is called `model`."""
     source = bill.cyclonedx
     root, model_ref = f"release:{release.digest}", f"model:{release.model_digest}"
@@ -68,7 +68,7 @@ def cyclonedx(bill: syft.Bill, release: Release, model: str) -> bytes:
     return _json(document)
 
 
-def spdx(bill: syft.Bill, release: Release, model: str) -> bytes:
+def spdx(bill: syft.Bill, release: Built, model: str) -> bytes:
     """The SPDX document of a release whose model is called `model`."""
     source = bill.spdx
     packages = [dict(package) for package in source["packages"] if not syft.is_root(package)]
@@ -125,7 +125,7 @@ def _relationship(left: str, kind: str, right: str) -> dict[str, str]:
     return {"spdxElementId": left, "relationshipType": kind, "relatedSpdxElement": right}
 
 
-def _uuid(release: Release) -> uuid.UUID:
+def _uuid(release: Built) -> uuid.UUID:
     return uuid.uuid5(uuid.NAMESPACE_OID, release.digest)
 
 

@@ -17,16 +17,15 @@ from pipeline.catalog.registry import MlflowCatalog
 from pipeline.environment import Environment
 from pipeline.errors import Busy, InvalidInput, MlifecycleError, Problem
 from pipeline.exclusive import exclusively
+from pipeline.line import Line
+from pipeline.places.host import HostPlace
 from pipeline.policy.bundle import Bundle
-from pipeline.policy.regocpp import RegoCpp
-from pipeline.progress import Observer, StageProgress
-from pipeline.record import Outcome, StageReport
+from pipeline.progress import Observer
+from pipeline.record import Outcome
 from pipeline.release import Result
 from pipeline.release_folder import Release
 from pipeline.reports import files
 from pipeline.resources import folder
-from pipeline.runtimes.host import Host
-from pipeline.stages.interface import Context
 from pipeline.state import State
 from pipeline.targets import desired
 from pipeline.targets.interface import Served
@@ -193,35 +192,29 @@ async def rollback(
         former = _former(deployment, events, version)
         release = Release.open(state.releases / former.release.removeprefix("sha256:"))
         manifest = manifests.load(release.folder / "manifest.yaml")
+        place = HostPlace()
         run = runs.start(
             state,
             command="rollback",
             manifest=manifest.path,
             environment=environment,
-            runtime="host",
+            runtime=place.name,
+            versions=place.versions(),
             manifest_digest=manifest.digest,
             model=f"{deployment.namespace}/{deployment.name}",
             version=release.version,
         )
         run.note(release=release.digest)
         bundle = Bundle.load(folder("policies"), None, "extend")
-
-        def open_stage(stage: str) -> Context:
-            observer.started(stage)
-            progress = StageProgress(observer, stage)
-            return Context(environment, bundle, RegoCpp(), Host(), state, run.folder, progress)
-
-        def keep(report: StageReport) -> bool:
-            run.add(report)
-            observer.finished(report)
-            return report.outcome is Outcome.PASSED
-
+        line = Line(environment, manifest, bundle, state, place, catalog, run, observer, WAIT)
         event = former.model_copy(
             update={"kind": Kind.ROLLBACK, "at": datetime.now(UTC), "run": run.record.id}
         )
         outcome, error = Outcome.FAILED, None
         try:
-            change = rollout.Rollout(open_stage, keep, deployment.target, catalog, state.releases)
+            change = rollout.Rollout(
+                line.open, line.keep, deployment.target, catalog, state.releases
+            )
             served = await change.take_over(release, manifest, event)
             outcome = Outcome.PASSED if served else Outcome.DENIED
         except BaseException as failure:
@@ -230,7 +223,7 @@ async def rollback(
         finally:
             run.finish(outcome, error)
             files.write(run.record, run.folder)
-        return Result(run.record, run.folder, manifest, served)
+        return Result(run.record, run.folder, manifest, release, served)
 
 
 def _former(deployment: Deployment, events: list[Event], version: str | None) -> Event:

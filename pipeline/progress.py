@@ -21,6 +21,13 @@ class Observer(Protocol):
         """A stage ended with this report."""
 
 
+class Progress(Protocol):
+    """Told what goes on during a stage, for whoever watches."""
+
+    def step(self, message: str) -> None:
+        """One line about the work now under way, in the present tense."""
+
+
 @dataclass(frozen=True, slots=True)
 class StageProgress:
     """The view of an Observer that one stage is given."""

@@ -18,26 +18,20 @@ import anyio.to_thread
 
 from pipeline import manifest as manifests
 from pipeline import rollout, runs
-from pipeline.catalog.interface import Catalog, Kind
-from pipeline.catalog.registry import MlflowCatalog
 from pipeline.environment import Environment
-from pipeline.errors import EnvironmentFailed, InvalidInput, MlifecycleError, Problem
-from pipeline.exclusive import exclusively
+from pipeline.errors import EnvironmentFailed, InvalidInput, MlifecycleError, Problem, first_of
+from pipeline.line import Line, Stopped
 from pipeline.manifest import Manifest
+from pipeline.places.host import HostPlace
+from pipeline.places.interface import Built, Place
 from pipeline.policy.bundle import Bundle
-from pipeline.policy.regocpp import RegoCpp
-from pipeline.progress import Observer, StageProgress
+from pipeline.progress import Observer
 from pipeline.record import Outcome, RunRecord, StageReport
-from pipeline.release_folder import Release
 from pipeline.reports import files
 from pipeline.resources import folder
-from pipeline.runtimes.host import Host
-from pipeline.runtimes.interface import Runtime
 from pipeline.stages import build, govern, sbom, scan
-from pipeline.stages.interface import Context
 from pipeline.state import State, write_atomically
 from pipeline.targets.interface import Served
-from pipeline.targets.process import ProcessTarget
 
 
 class Goal(StrEnum):
@@ -54,8 +48,8 @@ class Goal(StrEnum):
 class Request:
     """What a caller asks for.
 
-    `wait` is how many seconds another command on the same model may take first; `port` is where a
-    first deployment listens.
+    `wait` is how many seconds another command on the same model may take first; `place` is where
+    the tools run and what is built goes.
     """
 
     goal: Goal
@@ -64,9 +58,8 @@ class Request:
     state: State
     policies: Path | None = None
     policies_mode: str = "extend"
-    port: int | None = None
     wait: float = 600.0
-    runtime: Runtime = field(default_factory=Host)
+    place: Place = field(default_factory=HostPlace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,55 +69,8 @@ class Result:
     record: RunRecord
     folder: Path
     manifest: Manifest
+    built: Built | None = None
     served: Served | None = None
-
-
-class _Stopped(Exception):
-    """A stage ended the run. Its report is already in the record."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """A run under way: where its stages work, and where their reports go."""
-
-    request: Request
-    manifest: Manifest
-    bundle: Bundle
-    run: runs.Run
-    observer: Observer
-    catalog: Catalog
-
-    def open(self, stage: str) -> Context:
-        """Announce `stage` and give it its place to work."""
-        self.observer.started(stage)
-        return Context(
-            environment=self.request.environment,
-            bundle=self.bundle,
-            engine=RegoCpp(),
-            runtime=self.request.runtime,
-            state=self.request.state,
-            run_folder=self.run.folder,
-            progress=StageProgress(self.observer, stage),
-        )
-
-    def keep(self, report: StageReport) -> bool:
-        """Put a stage's report into the record. True when the run may go on."""
-        self.run.add(report)
-        self.observer.finished(report)
-        return report.outcome is Outcome.PASSED
-
-    def require(self, report: StageReport) -> None:
-        """`keep`, and end the run here when the report says no."""
-        if not self.keep(report):
-            raise _Stopped
-
-    @property
-    def place(self) -> Path:
-        """The folder of the deployment that this run is about."""
-        metadata = self.manifest.model.metadata
-        return self.request.state.deployment(
-            self.request.environment, metadata.namespace, metadata.name
-        )
 
 
 async def run(request: Request, observer: Observer) -> Result:
@@ -139,56 +85,58 @@ async def run(request: Request, observer: Observer) -> Result:
         raise InvalidInput([Problem("--policies-mode", "", "replace", expected, remedy)])
     manifest = manifests.load(request.manifest)
     bundle = Bundle.load(folder("policies"), request.policies, request.policies_mode)
-    catalog = MlflowCatalog(request.state)
+    catalog = request.place.catalog(request.state)
     loaded = time.monotonic() - began
-    served = None
+    served, built = None, None
     async with _recorded(request, manifest) as under_way:
-        line = _Line(request, manifest, bundle, under_way, observer, catalog)
+        line = Line(
+            request.environment,
+            manifest,
+            bundle,
+            request.state,
+            request.place,
+            catalog,
+            under_way,
+            observer,
+            request.wait,
+        )
         observer.started("validate")
-        if request.goal is Goal.DEPLOY:
-            async with exclusively(
-                line.place / "deploy.lock",
-                wait=request.wait,
-                on_wait=lambda message: observer.step("validate", message),
-            ):
-                line.require(_validated(manifest, loaded))
-                ProcessTarget(line.place, port=request.port).check_port()
-                await rollout.reconcile(line.place, catalog)
-                served = await _deploy(line, await _checked(line))
-        else:
+        deploying = request.goal is Goal.DEPLOY
+        async with request.place.deploying(line) if deploying else contextlib.nullcontext():
             line.require(_validated(manifest, loaded))
-            await _checked(line)
-    return Result(under_way.record, under_way.folder, manifest, served)
+            built = await _checked(line, request.goal)
+            if deploying:
+                served = await _deploy(line, built)
+    return Result(under_way.record, under_way.folder, manifest, built, served)
 
 
-async def _checked(line: _Line) -> Release | None:
+async def _checked(line: Line, goal: Goal) -> Built | None:
     """Judge, build and examine, as far as the goal asks for it."""
-    request, metadata = line.request, line.manifest.model.metadata
+    metadata = line.manifest.model.metadata
     serving = await anyio.to_thread.run_sync(
-        line.catalog.serving, metadata.name, metadata.namespace, request.environment
+        line.catalog.serving, metadata.name, metadata.namespace, line.environment
     )
     line.require(await govern.run(line.open("govern"), line.manifest, serving))
-    if request.goal is Goal.GOVERN:
+    if goal is Goal.GOVERN:
         return None
-    report, release = await build.run(line.open("build"), line.manifest)
+    report, built = await build.run(line.open("build"), line.manifest)
     line.require(report)
-    if release is None:
+    if built is None:
         raise EnvironmentFailed("The build passed without a release.")
-    line.run.note(release=release.digest)
-    await _examine(line, release)
-    return release
+    line.run.note(release=built.digest)
+    await _examine(line, built, goal)
+    return built
 
 
-async def _examine(line: _Line, release: Release) -> None:
+async def _examine(line: Line, built: Built, goal: Goal) -> None:
     """Scan and inventory side by side; both report before either ends the run."""
-    goal = line.request.goal
     passed: list[bool] = []
 
     async def scanned() -> None:
-        passed.append(line.keep(await scan.run(line.open("scan"), line.manifest, release)))
+        passed.append(line.keep(await scan.run(line.open("scan"), line.manifest, built)))
 
     async def inventoried() -> None:
-        passed.append(line.keep(await sbom.run(line.open("sbom"), line.manifest, release)))
+        passed.append(line.keep(await sbom.run(line.open("sbom"), line.manifest, built)))
 
     try:
         async with anyio.create_task_group() as group:
@@ -197,30 +145,19 @@ async def _examine(line: _Line, release: Release) -> None:
             if goal in (Goal.SBOM, Goal.DEPLOY):
                 group.start_soon(inventoried)
     except ExceptionGroup as errors:
-        first: Exception = errors
-        while isinstance(first, ExceptionGroup):
-            first = first.exceptions[0]
-        raise first from None
+        raise first_of(errors) from None
     if not all(passed):
-        raise _Stopped
+        raise Stopped
 
 
-async def _deploy(line: _Line, release: Release | None) -> Served:
-    if release is None:
+async def _deploy(line: Line, built: Built | None) -> Served:
+    if built is None:
         raise EnvironmentFailed("There is no release to deploy.")
-    request = line.request
-    evidence = rollout.evidence_of(line.run.record)
-    write_atomically(line.run.folder / "reports" / "evidence.json", evidence)
-    event = rollout.event_of(
-        Kind.DEPLOY, line.manifest, release, request.environment, line.run.record
-    )
-    target = ProcessTarget(line.place, port=request.port)
-    change = rollout.Rollout(line.open, line.keep, target, line.catalog, request.state.releases)
-    served = await change.take_over(release, line.manifest, event)
+    evidence = rollout.evidence_of(line.record)
+    write_atomically(line.folder / "reports" / "evidence.json", evidence)
+    served = await line.place.deploy(line, built)
     if served is None:
-        raise _Stopped
-    serving = await anyio.to_thread.run_sync(line.catalog.in_service)
-    runs.prune(request.state, {line.run.record.id, *(entry.run for entry in serving)})
+        raise Stopped
     return served
 
 
@@ -244,7 +181,8 @@ async def _recorded(request: Request, manifest: Manifest) -> AsyncIterator[runs.
         command=request.goal.value,
         manifest=request.manifest,
         environment=request.environment,
-        runtime=request.runtime.name,
+        runtime=request.place.name,
+        versions=request.place.versions(),
         manifest_digest=manifest.digest,
         model=f"{metadata.namespace}/{metadata.name}",
         version=spec.model.version,
@@ -255,7 +193,7 @@ async def _recorded(request: Request, manifest: Manifest) -> AsyncIterator[runs.
     try:
         yield run
         outcome = Outcome.PASSED
-    except _Stopped:
+    except Stopped:
         outcome = Outcome.DENIED
     except MlifecycleError as failure:
         error = str(failure)

@@ -22,7 +22,9 @@ from typing import Any
 
 from pipeline import digest, installation, resources
 from pipeline.errors import EnvironmentFailed
+from pipeline.inventory import Inventory
 from pipeline.manifest import Manifest
+from pipeline.runtimes.interface import Input
 
 MODEL = "model/model.pt2"
 LOCK = "requirements.lock.txt"
@@ -68,6 +70,31 @@ class Release:
     def lock(self) -> Path:
         """The hash lock that the environment was installed from."""
         return self.folder / LOCK
+
+    @property
+    def server(self) -> Path:
+        """The server's sources."""
+        return self.folder / SERVER
+
+    @property
+    def inventory(self) -> Inventory:
+        """What is installed in the environment."""
+        return Inventory.from_bytes(installation.inventory_of(self.installed).read_bytes())
+
+    @property
+    def installed(self) -> Path:
+        """The environment's own folder."""
+        return self.environment.resolve()
+
+    @property
+    def image(self) -> Mapping[str, Input]:
+        """There is none."""
+        return {}
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """Nothing besides."""
+        return {}
 
     @classmethod
     def open(cls, folder: Path) -> Release:

@@ -23,6 +23,7 @@ from pipeline.catalog.interface import BINDING, Catalog, Event, Kind, bound_rele
 from pipeline.environment import Environment
 from pipeline.errors import EnvironmentFailed
 from pipeline.manifest import Manifest
+from pipeline.places.interface import Built
 from pipeline.record import Outcome, RunRecord, StageReport
 from pipeline.release_folder import Release
 from pipeline.stages import deploy, register, verify
@@ -227,7 +228,7 @@ def evidence_of(record: RunRecord) -> bytes:
 
 
 def event_of(
-    kind: Kind, manifest: Manifest, release: Release, environment: Environment, record: RunRecord
+    kind: Kind, manifest: Manifest, release: Built, environment: Environment, record: RunRecord
 ) -> Event:
     """The catalog's entry for this run: what serves from now on, and on which verdict."""
     claims = manifest.document["spec"].get("metrics", {})
@@ -249,7 +250,7 @@ def event_of(
             "server": release.server_digest,
             "environment": release.environment_digest,
             "settings": release.settings_digest,
-            "inventory": release.inventory_digest,
+            "inventory": release.inventory.digest,
             **_judged(record),
         },
     )

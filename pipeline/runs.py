@@ -13,11 +13,10 @@ import platform
 import re
 import secrets
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from importlib.metadata import version
 from os import getpid
 from pathlib import Path
 from typing import IO
@@ -104,6 +103,7 @@ def start(
     version: str | None = None,
     policies: Path | None = None,
     policies_mode: str | None = None,
+    versions: Mapping[str, str] | None = None,
 ) -> Run:
     """Make the folder of a new run. Ids sort by their time of start, in UTC."""
     now = datetime.now(UTC)
@@ -118,7 +118,11 @@ def start(
         version=version,
         environment=environment,
         runtime=runtime,
-        versions=_versions(),
+        versions={
+            "mlifecycle": __version__,
+            "python": platform.python_version(),
+            **(versions or {}),
+        },
         policies=str(policies) if policies is not None else None,
         policies_mode=policies_mode if policies is not None else None,
         started=now,
@@ -131,12 +135,6 @@ def start(
         run = Run(folder, record, lock)
         run._write()
     return run
-
-
-def _versions() -> dict[str, str]:
-    """What decides a run's results besides its inputs and the scanners, which name their own."""
-    packages = {name: version(name) for name in ("regopy", "uv")}
-    return {"mlifecycle": __version__, "python": platform.python_version(), **packages}
 
 
 def load(state: State, run: str) -> Found:

@@ -166,6 +166,7 @@ def deploy(manifest: Path, output: str, port: int | None, wait: float, **options
       mlifecycle deploy --manifest model-manifest.yaml
       mlifecycle deploy --manifest model-manifest.yaml --environment staging --output json
     """
-    return _pipeline(
-        "deploy", manifest, output, port=port, wait=wait, **_request_settings(**options)
-    )
+    from pipeline.places.host import HostPlace
+
+    settings = _request_settings(**options) | {"place": HostPlace(port), "wait": wait}
+    return _pipeline("deploy", manifest, output, **settings)

@@ -17,6 +17,9 @@ class Engine(Protocol):
 
     name: str
 
+    async def version(self) -> str:
+        """The version of what evaluates."""
+
     async def evaluate(self, bundle: Bundle, query: str, document: Mapping[str, Any]) -> Any:
         """The value of `query` (a `data.` path) with `document` as input; sets come as lists.
 

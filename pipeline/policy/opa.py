@@ -25,6 +25,13 @@ class Opa:
         self.runtime = runtime
         self.deadline = deadline
 
+    async def version(self) -> str:
+        """As the runtime knows it. Raises EnvironmentFailed when there is no opa."""
+        found = await self.runtime.version("opa")
+        if found is None:
+            raise EnvironmentFailed("There is no opa to judge with.", "See `mlifecycle doctor`.")
+        return found
+
     async def evaluate(self, bundle: Bundle, query: str, document: Mapping[str, Any]) -> Any:
         """As the interface says. Raises EnvironmentFailed when there is no opa."""
         with tempfile.TemporaryDirectory(prefix="mlifecycle-opa-") as folder:

@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,10 @@ class RegoCpp:
 
     def __init__(self, deadline: float = 20.0) -> None:
         self.deadline = deadline
+
+    async def version(self) -> str:
+        """That of the wheel that brings the library."""
+        return version("regopy")
 
     async def evaluate(self, bundle: Bundle, query: str, document: Mapping[str, Any]) -> Any:
         """As the interface says. Past the deadline, and after a crash, there is no decision."""

@@ -11,24 +11,19 @@ from typing import Any
 
 import anyio.to_thread
 
-from pipeline import digest, installation, lockfile, model_source, policy, resources
+from pipeline import digest, lockfile, model_source, policy, resources
 from pipeline.errors import EnvironmentFailed
-from pipeline.exclusive import exclusively
 from pipeline.lockfile import Lock
 from pipeline.manifest import Manifest
 from pipeline.model_source import StoredModel
+from pipeline.places.interface import Built, Refused
 from pipeline.policy.bundle import SUPPLY_CHAIN
 from pipeline.record import Outcome, StageReport
-from pipeline.release_folder import Parts, Release, assemble
 from pipeline.stages import lock as locks
 from pipeline.stages.interface import Context
 from pipeline.stages.lock import LockStatus
 from pipeline.state import write_atomically
 from pipeline.verdict import Level, Violation
-
-__all__ = ["Release", "run"]
-
-WAIT = 3600.0  # seconds, for another command that puts the same release together
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +35,7 @@ class _Gathered:
     violations: tuple[Violation, ...]
 
 
-async def run(context: Context, manifest: Manifest) -> tuple[StageReport, Release | None]:
+async def run(context: Context, manifest: Manifest) -> tuple[StageReport, Built | None]:
     """Build the release of `manifest`, or find it: the same inputs make the same digest.
 
     Raises InvalidInput for a lock that no longer fits or a model that is not there, and
@@ -57,8 +52,10 @@ async def run(context: Context, manifest: Manifest) -> tuple[StageReport, Releas
         lock = await _lock(context, manifest, gathered.lock)
         inputs["lock"] = lock.digest
         try:
-            release, reused = await _build(context, manifest, gathered.model, lock)
-        except installation.Refused as refused:
+            release, reused = await context.builder.build(
+                manifest, gathered.model, lock, context.progress
+            )
+        except Refused as refused:
             violations += (_refused(refused, gathered.lock),)
     report = StageReport(
         stage="build",
@@ -118,29 +115,6 @@ async def _lock(context: Context, manifest: Manifest, state: locks.LockState) ->
     return lockfile.parse(data)
 
 
-async def _build(
-    context: Context, manifest: Manifest, model: StoredModel, lock: Lock
-) -> tuple[Release, bool]:
-    environment = await installation.install(
-        context.runtime, context.state, lock, context.progress, index=locks.additional_index()
-    )
-    context.progress.step("putting the release together")
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    parts = Parts(manifest, model.path, model.digest, lock.data, environment, python)
-    guard = context.state.root / "locks" / "releases"
-    try:
-        async with exclusively(guard, wait=WAIT, on_wait=context.progress.step):
-            release, reused = await anyio.to_thread.run_sync(
-                assemble, parts, context.state.releases
-            )
-            return release, reused and environment.reused
-    except OSError as error:
-        raise EnvironmentFailed(
-            f"The release could not be written to {context.state.releases}: {error}.",
-            "Free some space, or move the state folder with --state.",
-        ) from error
-
-
 def _unsafe(path: Path) -> str | None:
     """Why the server would refuse the model file, or None. Nothing of it is executed."""
     # The check is the server's own, so that what is built is what it will accept. Its sources
@@ -183,7 +157,7 @@ def _another_model(claim: str, model: StoredModel) -> Violation:
     )
 
 
-def _refused(refused: installation.Refused, state: locks.LockState) -> Violation:
+def _refused(refused: Refused, state: locks.LockState) -> Violation:
     title = {
         "BLD-ENV-001": "What is installed is what the lock names",
         "BLD-ENV-002": "The lock holds all that its packages require",
@@ -199,7 +173,7 @@ def _refused(refused: installation.Refused, state: locks.LockState) -> Violation
     )
 
 
-def _summary(manifest: Manifest, release: Release | None, violations: tuple[Violation, ...]) -> str:
+def _summary(manifest: Manifest, release: Built | None, violations: tuple[Violation, ...]) -> str:
     model = manifest.model.spec.model
     if release is None:
         rules = ", ".join(v.id for v in violations if v.level is Level.DENY)
@@ -207,21 +181,22 @@ def _summary(manifest: Manifest, release: Release | None, violations: tuple[Viol
     return f"release {digest.short(release.digest)} of {model.name} {model.version}"
 
 
-def _outputs(release: Release | None) -> dict[str, str]:
+def _outputs(release: Built | None) -> dict[str, str]:
     if release is None:
         return {}
     return {
         "release": release.digest,
         "server": release.server_digest,
         "environment": release.environment_digest,
-        "inventory": release.inventory_digest,
+        "inventory": release.inventory.digest,
+        **release.outputs,
     }
 
 
-def _inventory_report(context: Context, release: Release | None) -> dict[str, str]:
+def _inventory_report(context: Context, release: Built | None) -> dict[str, str]:
     """Leave the list of what is installed with the run's reports."""
     if release is None:
         return {}
-    listed = installation.inventory_of(release.environment.resolve()).read_bytes()
-    write_atomically(context.run_folder / "reports" / "inventory.json", listed)
+    place = context.run_folder / "reports" / "inventory.json"
+    write_atomically(place, release.inventory.to_bytes())
     return {"inventory": "reports/inventory.json"}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +63,7 @@ async def run(context: Context, manifest: Manifest, serving: Serving | None) -> 
     key = {
         "document": digest.of_json(judged),
         "policies": context.bundle.digest,
-        "engine": f"{context.engine.name} {version('regopy')}",
+        "engine": f"{context.engine.name} {await context.engine.version()}",
         "pipeline": __version__,
     }
     kept = context.state.cached(NAME, key) / "verdict.json"

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from pipeline.environment import Environment
+from pipeline.places.interface import Builder
 from pipeline.policy.bundle import Bundle
 from pipeline.policy.interface import Engine
+from pipeline.progress import Progress
 from pipeline.runtimes.interface import Runtime
 from pipeline.state import State
-
-
-class Progress(Protocol):
-    """Told what goes on during a stage, for whoever watches."""
-
-    def step(self, message: str) -> None:
-        """One line about the work now under way, in the present tense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +22,7 @@ class Context:
     bundle: Bundle
     engine: Engine
     runtime: Runtime
+    builder: Builder
     state: State
     run_folder: Path
     progress: Progress

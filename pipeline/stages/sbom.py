@@ -6,17 +6,16 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import anyio.to_thread
-
-from pipeline import comparison, digest, inventory, lockfile, materials, policy
+from pipeline import comparison, digest, lockfile, materials, policy
 from pipeline.errors import EnvironmentFailed
+from pipeline.examination import Examination
 from pipeline.findings import ToolReport, ToolStatus
-from pipeline.inventory import Inventory
 from pipeline.manifest import Manifest
+from pipeline.places.interface import Built
 from pipeline.policy.bundle import SUPPLY_CHAIN
 from pipeline.record import Outcome, StageReport
-from pipeline.release_folder import Release
 from pipeline.runtimes.interface import ToolNotFound
 from pipeline.stages import lock as locks
 from pipeline.stages.interface import Context
@@ -34,19 +33,19 @@ class _Examined:
     """An environment as syft lists it, and how its files differ from its packages' records."""
 
     bill: syft.Bill
-    changes: tuple[str, ...]
+    installed: Examination
     tool: ToolReport
     reused: bool
 
 
-async def run(context: Context, manifest: Manifest, release: Release) -> StageReport:
+async def run(context: Context, manifest: Manifest, release: Built) -> StageReport:
     """Write the bill of materials and compare it with what is declared, locked and installed.
 
     Raises EnvironmentFailed when syft is not there or gives no bill.
     """
     began = time.monotonic()
-    installed = await anyio.to_thread.run_sync(inventory.of, release.environment.resolve())
-    examined = await _examine(context, release, installed)
+    examined = await _examine(context, release)
+    installed = examined.installed.inventory
     context.progress.step("comparing what is declared, locked, installed and listed")
     lock = lockfile.parse(release.lock.read_bytes())
     rows = comparison.compare(
@@ -54,11 +53,12 @@ async def run(context: Context, manifest: Manifest, release: Release) -> StageRe
         lock,
         installed,
         examined.bill.packages,
-        inventory.requirements(release.environment.resolve()),
+        examined.installed.requires,
+        examined.installed.markers,
     )
     rows += [
         comparison.Row(change.partition(" ")[0], None, None, None, None, f"file {change}")
-        for change in examined.changes
+        for change in examined.installed.changes
     ]
     differences = [row.to_json() for row in rows if row.problem]
     document = {
@@ -84,22 +84,22 @@ async def run(context: Context, manifest: Manifest, release: Release) -> StageRe
     )
 
 
-async def _examine(context: Context, release: Release, installed: Inventory) -> _Examined:
+async def _examine(context: Context, release: Built) -> _Examined:
     """syft's list and the check of every file; once for an environment, as both take a while."""
     version = await context.runtime.version(syft.NAME) or "unknown"
     key = {
         "environment": release.environment_digest,
-        "inventory": installed.digest,
+        "inventory": release.inventory.digest,
+        "place": context.runtime.name,
         "tool": f"{syft.NAME} {version}",
-        "invocation": digest.of_json(list(syft.invocation(release.folder).arguments)),
+        "invocation": digest.of_json(list(syft.invocation(release.installed).arguments)),
     }
     kept = context.state.cached("sbom", key)
     if (found := _kept(kept, version)) is not None:
         return found
-    context.progress.step(f"listing {len(installed.distributions)} packages")
-    environment = release.environment.resolve()
+    context.progress.step(f"listing {len(release.inventory.distributions)} packages")
     try:
-        outcome = await context.runtime.run(syft.invocation(environment))
+        outcome = await context.runtime.run(syft.invocation(release.installed))
     except ToolNotFound as error:
         raise EnvironmentFailed(str(error)) from error
     report = syft.parse(outcome, version)
@@ -107,12 +107,13 @@ async def _examine(context: Context, release: Release, installed: Inventory) -> 
         raise EnvironmentFailed(f"There is no bill of materials: {syft.NAME}: {report.reason}.")
     bill = syft.bill(outcome.files)
     context.progress.step("checking every installed file")
-    changes = await anyio.to_thread.run_sync(inventory.changes, environment)
-    if not changes:
+    installed = await context.builder.examine(release)
+    if not installed.changes:
         # An environment that was found changed is looked at again each time.
-        documents = {"cyclonedx": bill.cyclonedx, "spdx": bill.spdx}
+        documents: dict[str, Any] = {"cyclonedx": bill.cyclonedx, "spdx": bill.spdx}
+        documents |= {"installed": installed.to_bytes().decode()}
         write_atomically(kept, json.dumps(documents).encode())
-    return _Examined(bill, tuple(changes), report, reused=False)
+    return _Examined(bill, installed, report, reused=False)
 
 
 def _kept(path: Path, version: str) -> _Examined | None:
@@ -124,18 +125,19 @@ def _kept(path: Path, version: str) -> _Examined | None:
             syft.SPDX: json.dumps(documents["spdx"]).encode(),
         }
         bill = syft.bill(files)
-    except (OSError, ValueError, KeyError, TypeError, NoResult):
+        installed = Examination.from_bytes(documents["installed"].encode())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, NoResult):
         return None
     report = ToolReport(
         tool=syft.NAME, version=version, status=ToolStatus.RAN, audited=len(bill.packages)
     )
-    return _Examined(bill, (), report, reused=True)
+    return _Examined(bill, installed, report, reused=True)
 
 
 def _write(
     context: Context,
     manifest: Manifest,
-    release: Release,
+    release: Built,
     bill: syft.Bill,
     rows: list[comparison.Row],
 ) -> dict[str, str]:

@@ -21,12 +21,12 @@ import anyio.to_thread
 from pipeline import digest, policy
 from pipeline.findings import Finding, ToolReport, ToolStatus
 from pipeline.manifest import Manifest
+from pipeline.places.interface import Built
 from pipeline.policy.bundle import SUPPLY_CHAIN
 from pipeline.record import Outcome, StageReport
 from pipeline.resources import folder
 from pipeline.runtimes.interface import Input, ToolNotFound
 from pipeline.scanning import kept, merging, submission
-from pipeline.stages.build import Release
 from pipeline.stages.interface import Context
 from pipeline.state import write_atomically
 from pipeline.tools import interface as tools
@@ -53,14 +53,12 @@ class Scanned:
 async def run(
     context: Context,
     manifest: Manifest,
-    release: Release,
+    release: Built,
     scanners: Sequence[Scanner] = SCANNERS,
-    image: Mapping[str, Input] | None = None,
 ) -> StageReport:
     """Scan a built release and the folder that its manifest came from.
 
-    `image` holds what a release in an image adds to read, by the names in `pipeline/tools/`: its
-    archive and the vulnerability databases. Scanners that read what is not there do not apply.
+    Scanners that read what is not there do not apply: a release in a folder has no image.
 
     Leaves in the run's folder every tool's own report and log, and `findings.json` with the
     merged findings and what was left out of the scan. Raises InvalidInput when the manifest's
@@ -71,7 +69,7 @@ async def run(
         sources, left_out = await anyio.to_thread.run_sync(
             _lay_out, context, manifest, release, Path(room)
         )
-        inputs: dict[str, Input] = {**sources, **(image or {})}
+        inputs: dict[str, Input] = {**sources, **release.image}
         digests = await anyio.to_thread.run_sync(_digests, inputs)
         offered = await _offered(context, scanners, inputs)
         scanned = await _scan_all(context, offered, inputs, digests)
@@ -110,7 +108,7 @@ async def run(
 
 
 def _lay_out(
-    context: Context, manifest: Manifest, release: Release, room: Path
+    context: Context, manifest: Manifest, release: Built, room: Path
 ) -> tuple[dict[str, Path], dict[str, str]]:
     uri = manifest.model.spec.model.uri
     elsewhere = [context.state.root]
@@ -119,7 +117,7 @@ def _lay_out(
     copied = room / tools.SUBMISSION
     left_out = submission.copy(manifest.folder, copied, elsewhere)
     inputs = {
-        tools.SERVER: release.folder / "server",
+        tools.SERVER: release.server,
         tools.SUBMISSION: copied,
         tools.DOCKERFILE: folder("serving") / "Dockerfile",
         tools.LOCK: release.lock,

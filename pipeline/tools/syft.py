@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from packaging.utils import canonicalize_name
 
 from pipeline.findings import ToolReport
-from pipeline.runtimes.interface import Invocation, Outcome
+from pipeline.runtimes.interface import Input, Invocation, Outcome
 from pipeline.tools.interface import NoResult, ToolImage, report_of
 
 NAME = "syft"
@@ -57,7 +57,7 @@ class Bill:
         return tuple(sorted(found, key=lambda p: (p.name, p.version, p.vendored)))
 
 
-def invocation(environment: Path) -> Invocation:
+def invocation(environment: Input) -> Invocation:
     """List what is installed in a virtual environment: its packages, not each of their files."""
     return Invocation(
         tool=NAME,

@@ -1,0 +1,132 @@
+"""The contract of a place: what differs between this machine and containers, and nothing else.
+
+Stages ask for what they need through it and do not know which one they were given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from pipeline.catalog.interface import Catalog
+from pipeline.examination import Examination
+from pipeline.inventory import Inventory
+from pipeline.lockfile import Lock
+from pipeline.manifest import Manifest
+from pipeline.model_source import StoredModel
+from pipeline.policy.interface import Engine
+from pipeline.progress import Progress
+from pipeline.runtimes.interface import Input, Runtime
+from pipeline.state import State
+from pipeline.targets.interface import Served
+
+if TYPE_CHECKING:
+    from pipeline.line import Line
+
+
+class Refused(Exception):
+    """What an index serves is not what the lock names, or the lock is not complete.
+
+    `rule` is BLD-ENV-001 or BLD-ENV-002, `said` what the installer said.
+    """
+
+    def __init__(self, rule: str, said: str) -> None:
+        self.rule = rule
+        self.said = said
+        super().__init__(said)
+
+
+class Built(Protocol):
+    """What the build stage makes: a release of one model, whose parts are named by digest."""
+
+    @property
+    def digest(self) -> str:
+        """What the running server must call itself."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def manifest_digest(self) -> str: ...
+    @property
+    def model_digest(self) -> str: ...
+    @property
+    def lock_digest(self) -> str: ...
+    @property
+    def server_digest(self) -> str: ...
+    @property
+    def settings_digest(self) -> str: ...
+    @property
+    def environment_digest(self) -> str: ...
+
+    @property
+    def lock(self) -> Path:
+        """The hash lock that the environment was installed from."""
+
+    @property
+    def server(self) -> Path:
+        """The folder with the server's sources."""
+
+    @property
+    def inventory(self) -> Inventory:
+        """What is installed."""
+
+    @property
+    def installed(self) -> Input:
+        """What the bill of materials is made from: the environment, or an image's file system."""
+
+    @property
+    def image(self) -> Mapping[str, Input]:
+        """What scanners of images read, by the names of `pipeline/tools/`; empty without image."""
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """The digests that the build stage puts on record besides those above."""
+
+
+class Builder(Protocol):
+    """Makes a release of checked parts."""
+
+    async def build(
+        self, manifest: Manifest, model: StoredModel, lock: Lock, progress: Progress
+    ) -> tuple[Built, bool]:
+        """The release, and whether it was found instead of made.
+
+        Raises Refused when lock and index disagree, EnvironmentFailed when it cannot be made.
+        """
+
+    async def examine(self, built: Built) -> Examination:
+        """What is installed in a release of ours, read from its files."""
+
+
+class Place(Protocol):
+    """Where the tools run, what a build makes, and where a release goes."""
+
+    @property
+    def name(self) -> str:
+        """As records have it."""
+
+    @property
+    def runtime(self) -> Runtime: ...
+    @property
+    def engine(self) -> Engine: ...
+
+    def versions(self) -> Mapping[str, str]:
+        """The versions of what decides a run's results besides its inputs and the scanners."""
+
+    def catalog(self, state: State) -> Catalog:
+        """The catalog that knows what serves."""
+
+    def builder(self, state: State) -> Builder:
+        """What makes releases."""
+
+    def deploying(self, line: Line) -> AbstractAsyncContextManager[None]:
+        """Held during a whole deploy: what must not happen twice at once, and what comes first."""
+
+    async def deploy(self, line: Line, built: Built) -> Served | None:
+        """Bring the release into service and register it; None when a stage said no."""
