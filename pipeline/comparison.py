@@ -41,17 +41,19 @@ def compare(
     installed: Inventory,
     bill: Sequence[Package],
     requires: Mapping[str, Sequence[Requirement]],
+    markers: Mapping[str, str] | None = None,
 ) -> list[Row]:
     """A row for each package that any of the four accounts names, by canonical name.
 
-    Markers are evaluated for this interpreter. Packages inside packages are in the bill only:
-    nothing locks them but the package around them. `requires` is what the installed packages say
-    that they require: a locked package that nothing declared leads to is a difference, too.
+    Markers are evaluated for the Python whose marker environment is `markers`, or for this one.
+    Packages inside packages are in the bill only: nothing locks them but the package around them.
+    `requires` is what the installed packages say that they require: a locked package that nothing
+    declared leads to is a difference, too.
     """
     declared: dict[str, list[Requirement]] = defaultdict(list)
     for text in requirements:
         requirement = Requirement(text)
-        if applies(requirement):
+        if applies(requirement, markers):
             declared[canonicalize_name(requirement.name)].append(requirement)
     present: dict[str, list[str]] = defaultdict(list)
     for distribution in installed.distributions:
@@ -60,8 +62,9 @@ def compare(
     for package in bill:
         if not package.vendored:
             listed[package.name].append(package.version)
-    locked = {name: entry.version for name, entry in lock.active.items()}
-    wanted = reachable([one for several in declared.values() for one in several], requires)
+    locked = {name: entry.version for name, entry in lock.active_for(markers).items()}
+    roots = [one for several in declared.values() for one in several]
+    wanted = reachable(roots, requires, markers)
     rows = []
     for name in sorted({*declared, *locked, *present, *listed}):
         asked, entry = declared.get(name, []), locked.get(name)
@@ -82,9 +85,14 @@ def compare(
 
 
 def reachable(
-    roots: Iterable[Requirement], requires: Mapping[str, Sequence[Requirement]]
+    roots: Iterable[Requirement],
+    requires: Mapping[str, Sequence[Requirement]],
+    markers: Mapping[str, str] | None = None,
 ) -> set[str]:
-    """The canonical names that `roots` lead to through `requires`, with their extras."""
+    """The canonical names that `roots` lead to through `requires`, with their extras.
+
+    `markers` as in `compare`.
+    """
     found: set[tuple[str, str]] = set()
     ahead = [(canonicalize_name(r.name), extra) for r in roots for extra in ("", *r.extras)]
     while ahead:
@@ -94,7 +102,7 @@ def reachable(
         found.add(step)
         name, extra = step
         for requirement in requires.get(name, ()):
-            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+            if applies(requirement, markers, extra):
                 target = canonicalize_name(requirement.name)
                 ahead += [(target, ""), *((target, each) for each in requirement.extras)]
     return {name for name, _ in found}

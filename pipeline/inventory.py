@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.parser import BytesHeaderParser
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -39,20 +40,32 @@ class Inventory:
 
     def to_bytes(self) -> bytes:
         """The inventory as the JSON that lies beside its environment."""
+        return (json.dumps(self.to_json(), indent=1) + "\n").encode()
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `to_bytes` writes down."""
         listed = [
             {"name": d.name, "version": d.version, "record": d.record} for d in self.distributions
         ]
-        return (json.dumps({"format": 1, "distributions": listed}, indent=1) + "\n").encode()
+        return {"format": 1, "distributions": listed}
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Inventory:
         """Raises ValueError for anything but the output of `to_bytes`."""
+        found = cls.from_json(json.loads(data))
+        if found.to_bytes() != data:
+            raise ValueError("not an inventory in its canonical form")
+        return found
+
+    @classmethod
+    def from_json(cls, document: Any) -> Inventory:
+        """Raises ValueError for anything but what `to_json` gives."""
         try:
-            document = json.loads(data)
             found = cls(tuple(Distribution(**entry) for entry in document["distributions"]))
         except (KeyError, TypeError) as error:
             raise ValueError(f"not an inventory: {error}") from error
-        if found.to_bytes() != data:
+        facts = [fact for d in found.distributions for fact in (d.name, d.version, d.record)]
+        if found.to_json() != document or not all(isinstance(fact, str) for fact in facts):
             raise ValueError("not an inventory in its canonical form")
         return found
 

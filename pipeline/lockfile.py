@@ -7,7 +7,7 @@ resolved from. So a lock that no longer fits is recognised without asking an ind
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -93,12 +93,24 @@ class Lock:
     @property
     def active(self) -> dict[str, Entry]:
         """What gets installed here, by canonical name."""
-        return {entry.name: entry for entry in self.entries if entry.active}
+        return self.active_for(None)
+
+    def active_for(self, markers: Mapping[str, str] | None) -> dict[str, Entry]:
+        """What gets installed where `markers` hold, by canonical name; None is this interpreter."""
+        return {e.name: e for e in self.entries if applies(e.requirement, markers)}
 
 
-def applies(requirement: Requirement) -> bool:
-    """Whether the requirement's marker holds for this interpreter, with no extra asked for."""
-    return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+def applies(
+    requirement: Requirement, markers: Mapping[str, str] | None = None, extra: str = ""
+) -> bool:
+    """Whether the requirement's marker holds, with one extra asked for or none.
+
+    `markers` is the marker environment of the Python meant, whole: what it leaves out is taken from
+    this interpreter, as everything is when it is None.
+    """
+    if requirement.marker is None:
+        return True
+    return requirement.marker.evaluate({**(markers or {}), "extra": extra})
 
 
 def parse(data: bytes) -> Lock:
@@ -126,15 +138,17 @@ def parse(data: bytes) -> Lock:
     return Lock(data, tuple(entries), inputs, tuple(defects))
 
 
-def uncovered(requirements: Iterable[str], lock: Lock) -> list[str]:
-    """Each requirement that the lock does not satisfy, and why. Markers hold for this platform."""
+def uncovered(
+    requirements: Iterable[str], lock: Lock, markers: Mapping[str, str] | None = None
+) -> list[str]:
+    """Each requirement that the lock does not satisfy, and why. `markers` as in `applies`."""
     found: list[str] = []
     for text in requirements:
         requirement = Requirement(text)
         name = canonicalize_name(requirement.name)
         relevant = [entry for entry in lock.entries if entry.name == name]
-        if applies(requirement):
-            relevant = [entry for entry in relevant if entry.active]
+        if applies(requirement, markers):
+            relevant = [entry for entry in relevant if applies(entry.requirement, markers)]
         if not relevant:
             found.append(f"{text} is not locked")
         elif not any(satisfies(entry.version, requirement) for entry in relevant):

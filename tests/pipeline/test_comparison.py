@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
 from pipeline import lockfile
@@ -21,6 +24,7 @@ def problems(
     listed: tuple[tuple[str, str], ...] = tuple(AGREED.items()),
     vendored: tuple[tuple[str, str], ...] = (),
     requires: dict[str, tuple[str, ...]] = REQUIRED,
+    markers: dict[str, str] | None = None,
 ) -> dict[str, str]:
     lock = lockfile.parse(
         (Inputs(()).header() + "".join(f"{n}=={v} {HASH}\n" for n, v in locked.items())).encode()
@@ -32,6 +36,7 @@ def problems(
         Inventory(tuple(Distribution(name, version, "") for name, version in installed)),
         [Package(n, v, False) for n, v in listed] + [Package(n, v, True) for n, v in vendored],
         {name: [Requirement(text) for text in texts] for name, texts in requires.items()},
+        markers,
     )
     return {row.package: row.problem for row in rows if row.problem}
 
@@ -105,3 +110,21 @@ def test_extras_lead_to_what_they_require() -> None:
     extra = {"alpha": ("beta; extra == 'fast'",)}
     assert problems(requires=extra, declared=("alpha[fast]",)) == {}
     assert "beta" in problems(requires=extra, declared=("alpha[slow]",))
+
+
+def test_markers_hold_for_the_python_that_the_packages_are_for() -> None:
+    there = {**default_environment(), "sys_platform": "never"}
+    change: dict[str, Any] = {
+        "declared": ("alpha", "other; sys_platform != 'never'"),
+        "locked": {
+            "alpha": "1.0",
+            "beta": "1.5 ; sys_platform == 'never'",
+            "other": "1.0 ; sys_platform != 'never'",
+        },
+        "requires": {"alpha": ("beta; sys_platform == 'never'",)},
+    }
+    assert problems(**change, markers=there) == {}
+    assert problems(**change) == {
+        "beta": "installed but not locked",
+        "other": "locked but not installed",
+    }

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
 
 from pipeline import lockfile
 from pipeline.lockfile import Inputs
@@ -100,3 +102,22 @@ def test_differences_are_listed() -> None:
         "python: >=3.11 became >=3.12",
     ]
     assert lockfile.difference(INPUTS, INPUTS) == []
+
+
+def test_markers_of_another_python_choose_other_entries() -> None:
+    read = lock(
+        f"old==1.0 ; python_full_version < '3.11' {HASH}",
+        f"old==2.0 ; python_full_version >= '3.11' {HASH}",
+        f"winonly==1.0 ; sys_platform == 'win32' {HASH}",
+    )
+    there = {**default_environment(), "python_full_version": "3.9.1", "sys_platform": "win32"}
+    active = read.active_for(there)
+    assert {name: entry.version for name, entry in active.items()} == {
+        "old": "1.0",
+        "winonly": "1.0",
+    }
+    assert read.active_for(None) == read.active
+    assert lockfile.applies(Requirement("old; sys_platform == 'win32'"), there)
+    assert not lockfile.applies(Requirement("old; sys_platform == 'win32'"))
+    assert lockfile.uncovered(["old>=2", "winonly"], read) == ["winonly is not locked"]
+    assert lockfile.uncovered(["old>=2", "winonly"], read, there) == ["old>=2 is locked at 1.0"]
