@@ -7,12 +7,12 @@ environment that is made from `python`, `uv` and the hash lock `requirements/sca
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from pipeline import image_reference
 from pipeline.errors import InvalidInput, Problem
-from pipeline.manifest.document import parse
+from pipeline.manifest.document import Document, parse
 from pipeline.manifest.paths import dotted, shown
 from pipeline.tools import (
     bandit,
@@ -52,8 +52,6 @@ PINS: Mapping[str, ToolImage] = {
 MADE = (bandit.NAME, detect_secrets.NAME, pip_audit.NAME, safety.NAME)
 # Taken along in a set of images, and not needed: the engine itself copies and pushes images.
 UNUSED = ("crane",)
-
-_BY_DIGEST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:/_-]*@sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,35 +100,7 @@ def load(text: str, name: str) -> Images:
         expected="a mapping of tools to images",
         remedy=f"Give each image as NAME: REFERENCE@sha256:…; the names are {', '.join(known)}.",
     )
-    problems = list(document.problems)
-    for key, reference in document.root.items():
-        line = document.lines[(key,)]
-        if key not in known:
-            near = difflib.get_close_matches(key[:100], known, n=1)
-            problems.append(
-                Problem(
-                    name,
-                    dotted((key,)),
-                    "an unknown tool",
-                    f"one of {', '.join(known)}",
-                    f"Did you mean {near[0]}?" if near else "Remove it: nothing would use it.",
-                    line,
-                )
-            )
-        elif not (isinstance(reference, str) and _BY_DIGEST.fullmatch(reference)):
-            if (key,) in document.spoiled:
-                continue
-            problems.append(
-                Problem(
-                    name,
-                    dotted((key,)),
-                    shown(reference),
-                    "an image pinned by digest: NAME[:TAG]@sha256:<64 hexadecimal digits>",
-                    "Add the digest, which the registry and `docker buildx imagetools inspect` "
-                    "tell. A tag alone may be another image tomorrow.",
-                    line,
-                )
-            )
+    problems = [*document.problems, *_problems(document, known)]
     if problems:
         raise InvalidInput(sorted(problems, key=lambda problem: (problem.line or 0, problem.path)))
     replaced = {
@@ -139,3 +109,25 @@ def load(text: str, name: str) -> Images:
         if key not in UNUSED
     }
     return Images({**PINS, **replaced})
+
+
+def _problems(document: Document, known: list[str]) -> Iterator[Problem]:
+    for key, value in document.root.items():
+        if key not in known:
+            near = difflib.get_close_matches(key[:100], known, n=1)
+            found, expected = "an unknown tool", f"one of {', '.join(known)}"
+            remedy = f"Did you mean {near[0]}?" if near else "Remove it: nothing would use it."
+        elif (key,) not in document.spoiled and not _is_by_digest(value):
+            found, expected = shown(value), image_reference.EXPECTED
+            remedy = (
+                "Add the digest, which the registry and `docker buildx imagetools inspect` tell. "
+                "A tag alone may be another image tomorrow."
+            )
+        else:
+            continue
+        line = document.lines[(key,)]
+        yield Problem(document.file, dotted((key,)), found, expected, remedy, line)
+
+
+def _is_by_digest(value: object) -> bool:
+    return isinstance(value, str) and image_reference.parse(value) is not None

@@ -121,7 +121,7 @@ def test_an_unknown_tool_is_named_with_the_one_that_was_meant() -> None:
 def test_an_image_that_is_not_pinned_by_digest_is_refused(reference: str) -> None:
     (problem,) = problems(f"trivy: {reference}\n")
     assert (problem.file, problem.path, problem.line) == ("images.yaml", "trivy", 1)
-    assert "pinned by digest" in problem.expected
+    assert "by digest" in problem.expected
     assert problem.value
     assert problem.remedy
 
