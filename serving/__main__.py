@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,9 @@ from pathlib import Path
 from serving.control import Control
 from serving.server import BACKLOG, Server
 
+# An image says here which release it holds: its entry point is fixed before it is known.
+RELEASE_DIGEST = "MLIFECYCLE_RELEASE_DIGEST"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until drained. The exit code: 0 drained, 1 could not start, 2 wrong usage."""
@@ -25,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if not options.release.is_dir():
         parser.error(f"--release: {options.release} is not a folder")
+    if not options.release_digest:
+        parser.error(f"the release's digest is not given: --release-digest or {RELEASE_DIGEST}")
     try:
         return _supervised(options) if options.control else _alone(options)
     except OSError as error:
@@ -36,7 +42,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m serving", description=__doc__)
     parser.add_argument("--release", type=Path, required=True, help="the release's folder")
     parser.add_argument(
-        "--release-digest", required=True, help="its digest, sha256:<hex>, as /model/info tells it"
+        "--release-digest",
+        default=os.environ.get(RELEASE_DIGEST),
+        help=f"its digest, sha256:<hex>, as /model/info tells it; by default ${RELEASE_DIGEST}",
     )
     parser.add_argument("--control", type=Path, help="unix socket on which to be commanded")
     parser.add_argument("--socket-fd", type=int, help="the inherited listening socket")
