@@ -7,6 +7,7 @@ command finds the deployment's own record and brings the catalog in line with it
 
 from __future__ import annotations
 
+import functools
 import json
 import shlex
 from collections.abc import Callable, Mapping
@@ -80,7 +81,8 @@ class Rollout:
         if taken := await self._taken(release, event.environment):
             self.keep(_denied(release, taken))
             return None
-        report, candidate = await deploy.run(context, self.target, release, before)
+        start = functools.partial(self.target.start, release)
+        report, candidate = await deploy.run(context, start, release, before)
         if not self.keep(report):
             return None
         if candidate is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 
+from pipeline.places.interface import Built
 from pipeline.record import Outcome, StageReport
-from pipeline.release_folder import Release
 from pipeline.stages.interface import Context
-from pipeline.targets.interface import Candidate, CandidateFailed, Served, Target
+from pipeline.targets.interface import Candidate, CandidateFailed, Served
 from pipeline.verdict import Violation
 
 NAME = "deploy"
@@ -16,9 +17,12 @@ READY_SECONDS = 180.0
 
 
 async def run(
-    context: Context, target: Target, release: Release, now: Served | None
+    context: Context,
+    start: Callable[[], Awaitable[Candidate]],
+    release: Built,
+    now: Served | None,
 ) -> tuple[StageReport, Candidate | None]:
-    """Start `release`, unless it is what serves already.
+    """Start `release` with `start`, unless it is what serves already.
 
     Returns the ready candidate, or None when there is nothing to start or it did not get ready;
     the report tells which. Raises EnvironmentFailed when no process can be started.
@@ -42,7 +46,7 @@ async def run(
         since = now.since.astimezone().isoformat(sep=" ", timespec="seconds")
         return report(Outcome.PASSED, f"{now.version} serves since {since}"), None
     context.progress.step(f"starting {release.version} beside {now.version if now else 'nothing'}")
-    candidate = await target.start(release)
+    candidate = await start()
     try:
         context.progress.step("waiting for the model to load and answer its golden inputs")
         await candidate.ready(READY_SECONDS)

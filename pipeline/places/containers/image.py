@@ -1,0 +1,180 @@
+"""The build of an image, and what is asked of it before anything else may be."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio.to_thread
+import dagger
+import packaging
+
+import pipeline
+from pipeline.errors import EnvironmentFailed
+from pipeline.examination import Examination
+from pipeline.lockfile import Lock
+from pipeline.manifest import Manifest
+from pipeline.model_source import StoredModel
+from pipeline.places.containers.databases import Databases
+from pipeline.places.containers.release import TARGET, ImageRelease, Recipe, lay_out
+from pipeline.places.interface import Built, Refused
+from pipeline.progress import Progress
+from pipeline.runtimes.containers import Containers, HeldFile, HeldFolder, said_by
+from pipeline.runtimes.interface import Input, Invocation, Outcome
+from pipeline.state import State
+from pipeline.tools import uv
+from pipeline.tools.interface import IMAGE
+
+ENVIRONMENT = "environment"
+# Two images of the same content have the same times: those of the epoch.
+EPOCH = "0"
+
+# Prints the digest of the manifest of the one image in an OCI archive.
+_MANIFEST = """\
+import json, sys, tarfile
+with tarfile.open(sys.argv[1]) as archive:
+    index = json.load(archive.extractfile("index.json"))
+print(index["manifests"][0]["digest"])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBuilder:
+    """Builds images with the release's own Dockerfile.
+
+    `torch_index` is an index beside the default one, such as one with CPU builds of torch.
+    """
+
+    runtime: Containers
+    state: State
+    databases: Databases
+    torch_index: str | None = None
+
+    async def build(
+        self, manifest: Manifest, model: StoredModel, lock: Lock, progress: Progress
+    ) -> tuple[Built, bool]:
+        """The image of a release. What of it was built before comes from the engine's cache."""
+        recipe = await anyio.to_thread.run_sync(self._laid_out, manifest, model, lock)
+        progress.step(f"building the image with {len(lock.active)} packages")
+        container = await self.container(recipe)
+        try:
+            await container.sync()
+        except dagger.QueryError as error:
+            raise _failure(error) from error
+        progress.step("writing the image's archive")
+        archive = container.as_tarball()
+        name = await self._digest(archive)
+        environment = HeldFolder(
+            container.directory("/environment"), await container.directory("/environment").digest()
+        )
+        progress.step("looking at what is installed")
+        root = container.rootfs()
+        seen = await self._examined(environment)
+        image: dict[str, Input] = {IMAGE: HeldFile(archive, name)}
+        image |= await self.databases.inputs(progress)
+        return (
+            ImageRelease(
+                recipe=recipe,
+                inventory=seen.inventory,
+                installed=HeldFolder(root, name),
+                image=image,
+                image_digest=name,
+                environment=environment,
+            ),
+            False,
+        )
+
+    async def examine(self, built: Built) -> Examination:
+        """Look at the image's environment with the image's own Python."""
+        if not isinstance(built, ImageRelease):
+            raise TypeError("containers have images")
+        return await self._examined(built.environment)
+
+    async def container(self, recipe: Recipe) -> dagger.Container:
+        """The image that the recipe describes; nothing is built before it is asked for."""
+        context = await self.runtime.upload.folder(recipe.folder)
+        arguments = {
+            "BASE": self.runtime.images.python.reference,
+            "UV": self.runtime.images.uv.reference,
+            "RELEASE_DIGEST": recipe.digest,
+            "MODEL_NAME": recipe.name,
+            "MODEL_VERSION": recipe.version,
+            "SOURCE_DATE_EPOCH": EPOCH,
+        }
+        indexes = {"PACKAGE_INDEX": self.runtime.package_index, "TORCH_INDEX": self.torch_index}
+        arguments |= {name: value for name, value in indexes.items() if value}
+        return context.docker_build(
+            target=TARGET,
+            build_args=[dagger.BuildArg(name, value) for name, value in arguments.items()],
+        )
+
+    def _laid_out(self, manifest: Manifest, model: StoredModel, lock: Lock) -> Recipe:
+        images = self.runtime.images
+        return lay_out(
+            manifest,
+            model.path,
+            model.digest,
+            lock.data,
+            {"python": images.python.reference, "uv": images.uv.reference},
+            self.state.root / "images" / secrets.token_hex(8),
+        )
+
+    async def _digest(self, archive: dagger.File) -> str:
+        # Not by its own digest: to find that, the engine would read all of it.
+        call = Invocation(
+            tool="python",
+            command="python",
+            arguments=("-I", "-c", _MANIFEST, IMAGE),
+            inputs={IMAGE: HeldFile(archive, "")},
+            timeout=1800,
+        )
+        outcome = await self.runtime.run(call)
+        name = outcome.stdout.strip()
+        if outcome.exit_code or not name.startswith("sha256:"):
+            raise EnvironmentFailed(f"The image's archive cannot be read: {outcome.stderr.strip()}")
+        return name
+
+    async def _examined(self, environment: Input) -> Examination:
+        ours = Path(pipeline.__file__).parent
+        call = Invocation(
+            tool="python",
+            command="python",
+            arguments=("-m", "pipeline.examination", ENVIRONMENT, "examination.json"),
+            inputs={
+                ENVIRONMENT: environment,
+                "code/packaging": Path(packaging.__file__).parent,
+                **{
+                    f"code/pipeline/{name}": ours / name
+                    for name in (
+                        *("__init__.py", "digest.py", "errors.py"),
+                        *("examination.py", "inventory.py"),
+                    )
+                },
+            },
+            outputs=("examination.json",),
+            environment={"PYTHONPATH": "code", "PYTHONDONTWRITEBYTECODE": "1"},
+            timeout=900,
+        )
+        outcome = await self.runtime.run(call)
+        try:
+            return Examination.from_bytes(outcome.files["examination.json"])
+        except (KeyError, ValueError) as error:
+            raise EnvironmentFailed(
+                f"The image's environment cannot be examined: {outcome.stderr.strip() or error}"
+            ) from None
+
+
+def _failure(error: dagger.QueryError) -> Exception:
+    """Why an image was not built: the lock and the index disagree, or something failed."""
+    said = said_by(error)
+    if isinstance(error, dagger.ExecError):
+        said = uv.complaint(Outcome(error.exit_code, error.stdout, error.stderr))
+    if "Hash mismatch" in said:
+        return Refused("BLD-ENV-001", said)
+    if "uv pip check" in str(error) or ("The package" in said and "requires" in said):
+        return Refused("BLD-ENV-002", said)
+    return EnvironmentFailed(
+        f"The image could not be built: {said}",
+        "Check the package index, the network and the engine's free space.",
+    )
