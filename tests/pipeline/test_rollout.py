@@ -16,6 +16,7 @@ from pipeline import rollout
 from pipeline.catalog.interface import Event, Kind, Serving, Version
 from pipeline.environment import Environment
 from pipeline.errors import EnvironmentFailed
+from pipeline.inventory import Inventory
 from pipeline.manifest import Manifest
 from pipeline.record import Outcome, RunRecord, StageReport
 from pipeline.release_folder import Release
@@ -28,10 +29,16 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "valid" / "model-manifest.yam
 OLD, NEW = "sha256:" + "0" * 64, "sha256:" + "1" * 64
 
 
+class Remembered(Release):
+    """A release without a folder."""
+
+    inventory = Inventory(())
+
+
 def release(digest: str, version: str) -> Release:
     parts = ("manifest", "model", "lock", "server", "settings", "environment", "inventory")
     facts = dict.fromkeys((f"{part}_digest" for part in parts), digest)
-    return Release(
+    return Remembered(
         digest=digest,
         folder=Path("/nowhere") / digest.removeprefix("sha256:"),
         name="fraud-detector",
@@ -160,7 +167,8 @@ def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bench:
         def step(self, message: str) -> None: ...
 
     def open_stage(stage: str) -> Context:
-        return Context(None, None, None, None, None, tmp_path, Told())  # type: ignore[arg-type]
+        nothing: Any = None
+        return Context(*(nothing,) * 6, run_folder=tmp_path, progress=Told())
 
     def keep(report: StageReport) -> bool:
         reports.append(report)

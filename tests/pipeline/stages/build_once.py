@@ -21,6 +21,7 @@ from pipeline import installation, release_folder, resources
 from pipeline import manifest as manifests
 from pipeline.environment import Environment
 from pipeline.errors import MlifecycleError
+from pipeline.places.host import FolderBuilder
 from pipeline.policy.bundle import Bundle
 from pipeline.runtimes.host import Host
 from pipeline.stages import build
@@ -32,6 +33,9 @@ class Yes:
     """A policy engine that has no objection."""
 
     name = "yes"
+
+    async def version(self) -> str:
+        return "1"
 
     async def evaluate(self, bundle: Any, query: str, document: Any) -> Any:
         return {"allow": True, "violations": []}
@@ -62,6 +66,7 @@ context = Context(
     bundle=Bundle({}, {}, {}, {}, "sha256:none"),
     engine=Yes(),
     runtime=Host(),
+    builder=FolderBuilder(Host(), State(state)),
     state=State(state),
     run_folder=state / "run",
     progress=Steps(),

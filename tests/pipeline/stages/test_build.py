@@ -17,17 +17,19 @@ from pipeline import digest
 from pipeline.environment import Environment
 from pipeline.errors import EnvironmentFailed, InvalidInput
 from pipeline.manifest import Manifest
+from pipeline.places.host import FolderBuilder
+from pipeline.places.interface import Built
 from pipeline.policy.bundle import Bundle
 from pipeline.policy.regocpp import RegoCpp
 from pipeline.record import Outcome, StageReport
+from pipeline.release_folder import Release
 from pipeline.runtimes.host import Host
 from pipeline.stages import build, lock
-from pipeline.stages.build import Release
 from pipeline.stages.interface import Context
 from pipeline.state import State
 
 Submit = Callable[..., Manifest]
-Build = Callable[..., tuple[StageReport, Release | None]]
+Build = Callable[..., tuple[StageReport, Built | None]]
 
 POLICIES = Path(__file__).parents[3] / "policies"
 ONCE = Path(__file__).with_name("build_once.py")
@@ -46,12 +48,13 @@ def run(tmp_path: Path, bundle: Bundle, told: Any) -> Build:
 
     def call(
         manifest: Manifest, state: str = "state", environment: Environment = Environment.LOCAL
-    ) -> tuple[StageReport, Release | None]:
+    ) -> tuple[StageReport, Built | None]:
         context = Context(
             environment=environment,
             bundle=bundle,
             engine=RegoCpp(),
             runtime=Host(),
+            builder=FolderBuilder(Host(), State(tmp_path / state)),
             state=State(tmp_path / state),
             run_folder=tmp_path / state / "runs" / "one",
             progress=told,
@@ -66,10 +69,10 @@ def locked(manifest: Manifest) -> Manifest:
     return manifest
 
 
-def built(outcome: tuple[StageReport, Release | None]) -> Release:
+def built(outcome: tuple[StageReport, Built | None]) -> Release:
     report, release = outcome
     assert report.outcome is Outcome.PASSED, report.violations
-    assert release is not None
+    assert isinstance(release, Release)
     return release
 
 
@@ -336,13 +339,14 @@ def test_two_builds_at_once_install_once(submit: Submit, tmp_path: Path) -> None
 def test_two_builds_in_one_process_do_not_block_each_other(
     submit: Submit, tmp_path: Path, bundle: Bundle, told: Any
 ) -> None:
-    manifest = locked(submit())
-    found: list[Release | None] = []
+    manifest, state = locked(submit()), State(tmp_path / "state")
+    found: list[Built | None] = []
 
     async def one(number: int) -> None:
         context = Context(
             environment=Environment.LOCAL, bundle=bundle, engine=RegoCpp(), runtime=Host(),
-            state=State(tmp_path / "state"), run_folder=tmp_path / str(number), progress=told,
+            builder=FolderBuilder(Host(), state), state=state,
+            run_folder=tmp_path / str(number), progress=told,
         )  # fmt: skip
         found.append((await build.run(context, manifest))[1])
 

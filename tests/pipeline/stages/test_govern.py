@@ -17,6 +17,7 @@ from pipeline import manifest as manifests
 from pipeline.catalog.interface import Serving
 from pipeline.environment import Environment
 from pipeline.errors import EnvironmentFailed
+from pipeline.places.host import FolderBuilder
 from pipeline.policy.bundle import Bundle
 from pipeline.policy.interface import PolicyFailed
 from pipeline.policy.regocpp import RegoCpp
@@ -60,6 +61,9 @@ class Failing:
     def __init__(self, error: Exception) -> None:
         self.error = error
 
+    async def version(self) -> str:
+        return "1"
+
     async def evaluate(self, bundle: Bundle, query: str, document: Mapping[str, Any]) -> Any:
         raise self.error
 
@@ -72,6 +76,7 @@ def judged(
         "bundle": Bundle.load(resources.folder("policies")),
         "engine": RegoCpp(),
         "runtime": Host(),
+        "builder": FolderBuilder(Host(), State(folder / "state")),
         "state": State(folder / "state"),
         "run_folder": folder / "run",
         "progress": Told(),

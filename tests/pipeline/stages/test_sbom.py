@@ -13,12 +13,13 @@ from pipeline import digest
 from pipeline.environment import Environment
 from pipeline.errors import EnvironmentFailed
 from pipeline.manifest import Manifest
+from pipeline.places.host import FolderBuilder
 from pipeline.policy.bundle import Bundle
 from pipeline.policy.regocpp import RegoCpp
 from pipeline.record import Outcome, StageReport
+from pipeline.release_folder import Release
 from pipeline.runtimes.host import Host
 from pipeline.stages import build, lock, sbom
-from pipeline.stages.build import Release
 from pipeline.stages.interface import Context
 from pipeline.state import State
 
@@ -47,6 +48,7 @@ def context(tmp_path: Path, bundle: Bundle, told: Any) -> Callable[..., Context]
         return Context(
             environment=Environment.LOCAL, bundle=bundle, engine=RegoCpp(),
             runtime=runtime or Host(), state=State(tmp_path / state),
+            builder=FolderBuilder(runtime or Host(), State(tmp_path / state)),
             run_folder=tmp_path / state / "runs" / run, progress=told,
         )  # fmt: skip
 
@@ -55,7 +57,7 @@ def context(tmp_path: Path, bundle: Bundle, told: Any) -> Callable[..., Context]
 
 def built(context: Context, manifest: Manifest) -> Release:
     _, release = anyio.run(build.run, context, manifest)
-    assert release is not None
+    assert isinstance(release, Release)
     return release
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,16 @@ import pytest
 from pipeline.environment import Environment
 from pipeline.findings import ToolReport, ToolStatus
 from pipeline.manifest import Manifest
+from pipeline.places.host import FolderBuilder
 from pipeline.policy.bundle import Bundle
 from pipeline.policy.regocpp import RegoCpp
 from pipeline.progress import Silent, StageProgress
 from pipeline.record import Outcome as Ending
 from pipeline.record import StageReport
+from pipeline.release_folder import Release
 from pipeline.resources import folder
 from pipeline.runtimes.interface import Invocation, Outcome, ToolNotFound
 from pipeline.stages import scan
-from pipeline.stages.build import Release
 from pipeline.stages.interface import Context
 from pipeline.state import State
 from pipeline.tools import grype, trivy
@@ -78,6 +80,13 @@ def demanding(bundle: Bundle, environment: Environment, names: Sequence[str]) ->
     return dataclasses.replace(bundle, data=data)
 
 
+@dataclass(frozen=True, slots=True)
+class Imaged(Release):
+    """A release that may have an image, too."""
+
+    image: Mapping[str, Path]
+
+
 @pytest.fixture
 def image(tmp_path: Path, runtime: Recorded) -> dict[str, Path]:
     """An image and databases to read, on a runtime that has every scanner."""
@@ -94,18 +103,18 @@ def manifest(submit: Callable[..., Manifest]) -> Manifest:
 
 
 @pytest.fixture
-def release(tmp_path: Path) -> Release:
+def release(tmp_path: Path) -> Imaged:
     place = tmp_path / "release"
     (place / "server" / "serving").mkdir(parents=True)
     (place / "server" / "serving" / "app.py").write_text("x = 1\n")
     (place / "requirements.lock.txt").write_text("# nothing\n")
-    facts = dict.fromkeys(Release.__dataclass_fields__, "") | {"folder": place}
-    return Release(**facts)  # type: ignore[arg-type]
+    facts = dict.fromkeys(Release.__dataclass_fields__, "") | {"folder": place, "image": {}}
+    return Imaged(**facts)  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def run_scan(
-    tmp_path: Path, runtime: Recorded, bundle: Bundle, manifest: Manifest, release: Release
+    tmp_path: Path, runtime: Recorded, bundle: Bundle, manifest: Manifest, release: Imaged
 ) -> Scan:
     def run(
         environment: Environment = Environment.LOCAL,
@@ -113,16 +122,19 @@ def run_scan(
         demanded: Sequence[str] = (),
     ) -> StageReport:
         runtime.calls.clear()
+        state = State(tmp_path / "state")
         context = Context(
             environment=environment,
             bundle=demanding(bundle, environment, demanded),
             engine=RegoCpp(),
             runtime=runtime,
-            state=State(tmp_path / "state"),
+            builder=FolderBuilder(runtime, state),
+            state=state,
             run_folder=tmp_path / "run",
             progress=StageProgress(Silent(), "scan"),
         )
-        return asyncio.run(scan.run(context, manifest, release, image=image))
+        with_image = dataclasses.replace(release, image=image or {})
+        return asyncio.run(scan.run(context, manifest, with_image))
 
     return run
 
