@@ -38,9 +38,11 @@ class Goal(StrEnum):
     """The last stage of a run."""
 
     GOVERN = "govern"
+    LINT = "lint"
     BUILD = "build"
     SCAN = "scan"
     SBOM = "sbom"
+    EXAMINE = "examine"
     DEPLOY = "deploy"
 
 
@@ -112,6 +114,9 @@ async def run(request: Request, observer: Observer) -> Result:
 
 async def _checked(line: Line, goal: Goal) -> Built | None:
     """Judge, build and examine, as far as the goal asks for it."""
+    if goal is Goal.LINT:
+        line.require(await scan.lint(line.open("lint"), line.manifest))
+        return None
     metadata = line.manifest.model.metadata
     serving = await anyio.to_thread.run_sync(
         line.catalog.serving, metadata.name, metadata.namespace, line.environment
@@ -140,9 +145,9 @@ async def _examine(line: Line, built: Built, goal: Goal) -> None:
 
     try:
         async with anyio.create_task_group() as group:
-            if goal in (Goal.SCAN, Goal.DEPLOY):
+            if goal in (Goal.SCAN, Goal.EXAMINE, Goal.DEPLOY):
                 group.start_soon(scanned)
-            if goal in (Goal.SBOM, Goal.DEPLOY):
+            if goal in (Goal.SBOM, Goal.EXAMINE, Goal.DEPLOY):
                 group.start_soon(inventoried)
     except ExceptionGroup as errors:
         raise first_of(errors) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 from pathlib import Path
@@ -117,9 +118,20 @@ class Live:
 def summary(record: RunRecord, run_folder: Path, stream: TextIO) -> str:
     """What came of a run: its verdict, what to do about a no, and where the evidence lies."""
     style = Style(stream)
-    blocks = [_violations(record, style), _not_run(record, style), _served(record)]
-    blocks.append(f"{_verdict(record, style)}\n{_evidence(run_folder)}")
+    blocks = [*_blocks(record, style), f"{_verdict(record, style)}\n{_evidence(run_folder)}"]
     return style.fit("\n" + "\n\n".join(block for block in blocks if block) + "\n")
+
+
+def plain(record: RunRecord) -> str:
+    """The same without colours, for a message: the stages first, and no place on a disk."""
+    style = Style(io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
+    stages = "\n".join(stage_line(report, style) for report in record.stages)
+    blocks = [stages, *_blocks(record, style), _verdict(record, style)]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _blocks(record: RunRecord, style: Style) -> list[str]:
+    return [_violations(record, style), _not_run(record, style), _served(record)]
 
 
 def _verdict(record: RunRecord, style: Style) -> str:
@@ -171,7 +183,13 @@ def _not_run(record: RunRecord, style: Style) -> str:
 def _served(record: RunRecord) -> str:
     """Where the deployed model answers: what stages put out as `url`, `try` and `answer`."""
     found = {name: value for stage in record.stages for name, value in stage.outputs.items()}
-    labels = {"url": "serving at", "try": "try", "answer": "it answers"}
+    labels = {
+        "url": "serving at",
+        "try": "try",
+        "answer": "it answers",
+        "image": "image",
+        "reference": "published",
+    }
     return "\n".join(
         f"{label.ljust(12)}{safe(found[name])}" for name, label in labels.items() if name in found
     )

@@ -6,7 +6,9 @@ reports alone, which findings block and which scanners must have run.
 
 from __future__ import annotations
 
+import functools
 import json
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -14,6 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -24,6 +27,7 @@ from pipeline.manifest import Manifest
 from pipeline.places.interface import Built
 from pipeline.policy.bundle import SUPPLY_CHAIN
 from pipeline.record import Outcome, StageReport
+from pipeline.release_folder import server_files
 from pipeline.resources import folder
 from pipeline.runtimes.interface import Input, ToolNotFound
 from pipeline.scanning import kept, merging, submission
@@ -34,6 +38,7 @@ from pipeline.tools.interface import Scanner
 from pipeline.tools.registry import SCANNERS
 
 STAGE = "scan"
+LINT = "lint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +69,40 @@ async def run(
     merged findings and what was left out of the scan. Raises InvalidInput when the manifest's
     folder cannot be scanned.
     """
-    began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mlifecycle-scan-") as room:
-        sources, left_out = await anyio.to_thread.run_sync(
-            _lay_out, context, manifest, release, Path(room)
-        )
-        inputs: dict[str, Input] = {**sources, **release.image}
-        digests = await anyio.to_thread.run_sync(_digests, inputs)
-        offered = await _offered(context, scanners, inputs)
-        scanned = await _scan_all(context, offered, inputs, digests)
+        lay_out = functools.partial(_lay_out, context, manifest, release.server, Path(room))
+        sources, left_out = await anyio.to_thread.run_sync(lay_out)
+        inputs = {**sources, tools.LOCK: release.lock, **release.image}
+        return await _run(context, STAGE, scanners, inputs, left_out)
+
+
+async def lint(
+    context: Context, manifest: Manifest, scanners: Sequence[Scanner] = SCANNERS
+) -> StageReport:
+    """Scan what was written by hand, before anything is built: no scanner is missed for it."""
+    with tempfile.TemporaryDirectory(prefix="mlifecycle-scan-") as room:
+        server = Path(room) / "unbuilt"
+        for name, source in server_files().items():
+            place = server / "serving" / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, place)
+        lay_out = functools.partial(_lay_out, context, manifest, server, Path(room))
+        sources, left_out = await anyio.to_thread.run_sync(lay_out)
+        fitting = [each for each in scanners if sources.keys() >= set(each.reads)]
+        return await _run(context, LINT, fitting, sources, left_out)
+
+
+async def _run(
+    context: Context,
+    subject: str,
+    scanners: Sequence[Scanner],
+    inputs: Mapping[str, Input],
+    left_out: Mapping[str, str],
+) -> StageReport:
+    began = time.monotonic()
+    digests = await anyio.to_thread.run_sync(_digests, inputs)
+    offered = await _offered(context, scanners, inputs)
+    scanned = await _scan_all(context, offered, inputs, digests)
     found = merging.merge(finding for each in scanned for finding in each.report.findings)
     reports = [each.report for each in scanned]
     artifacts = _leave(context.run_folder, scanned, found, left_out)
@@ -82,16 +112,18 @@ async def run(
         SUPPLY_CHAIN,
         {
             "environment": context.environment,
-            "subject": STAGE,
+            "subject": subject,
             "today": datetime.now(UTC).date().isoformat(),  # waivers end
             "scan": {
+                # The image's digest: with an image, more scanners are required.
+                "image": digests.get(tools.IMAGE),
                 "tools": [report.model_dump(mode="json") for report in reports],
                 "findings": [finding.model_dump(mode="json") for finding in found],
             },
         },
     )
     return StageReport(
-        stage=STAGE,
+        stage=subject,
         outcome=Outcome.PASSED if verdict.allowed else Outcome.DENIED,
         summary=_summary(reports, found, left_out),
         inputs=digests,
@@ -108,19 +140,18 @@ async def run(
 
 
 def _lay_out(
-    context: Context, manifest: Manifest, release: Built, room: Path
-) -> tuple[dict[str, Path], dict[str, str]]:
+    context: Context, manifest: Manifest, server: Path, room: Path
+) -> tuple[dict[str, Input], dict[str, str]]:
     uri = manifest.model.spec.model.uri
     elsewhere = [context.state.root]
     if "://" not in uri:
         elsewhere.append(manifest.folder / uri)
     copied = room / tools.SUBMISSION
     left_out = submission.copy(manifest.folder, copied, elsewhere)
-    inputs = {
-        tools.SERVER: release.server,
+    inputs: dict[str, Input] = {
+        tools.SERVER: server,
         tools.SUBMISSION: copied,
         tools.DOCKERFILE: folder("serving") / "Dockerfile",
-        tools.LOCK: release.lock,
         tools.RULES: folder("policies") / "semgrep",
     }
     return inputs, left_out
@@ -140,7 +171,7 @@ async def _offered(
     context: Context, scanners: Sequence[Scanner], inputs: Mapping[str, Input]
 ) -> list[Scanner]:
     """The scanners that apply here, and those that the policy demands, whether they do or not."""
-    demanded = _demanded(context)
+    demanded = _demanded(context, inputs)
 
     async def offered(scanner: Scanner) -> bool:
         if scanner.name in demanded:
@@ -155,18 +186,17 @@ async def _offered(
     return [scanner for scanner in scanners if await offered(scanner)]
 
 
-def _demanded(context: Context) -> Collection[str]:
-    """The environment's list, as far as it is one; the policy itself denies what is no list."""
-    settings = context.bundle.data
-    for key in (
-        "mlifecycle",
-        "environments",
-        context.environment.value,
-        "supply_chain",
-        "scanners",
-    ):
-        settings = settings.get(key, ()) if isinstance(settings, Mapping) else ()
-    return settings if isinstance(settings, list | tuple) else ()
+def _demanded(context: Context, inputs: Mapping[str, Input]) -> Collection[str]:
+    """The environment's lists, as far as they are; the policy itself denies what is no list."""
+    settings: Any = context.bundle.data
+    for key in ("mlifecycle", "environments", context.environment.value, "supply_chain"):
+        settings = settings.get(key, {}) if isinstance(settings, Mapping) else {}
+    lists = ["scanners"] + (["image_scanners"] if tools.IMAGE in inputs else [])
+    found: set[str] = set()
+    for name in lists:
+        value = settings.get(name, ()) if isinstance(settings, Mapping) else ()
+        found |= {str(each) for each in value} if isinstance(value, list | tuple) else set()
+    return found
 
 
 async def _scan_all(
