@@ -12,6 +12,7 @@ from pipeline import comparison, digest, lockfile, materials, policy
 from pipeline.errors import EnvironmentFailed
 from pipeline.examination import Examination
 from pipeline.findings import ToolReport, ToolStatus
+from pipeline.inventory import Inventory
 from pipeline.manifest import Manifest
 from pipeline.places.interface import Built
 from pipeline.policy.bundle import SUPPLY_CHAIN
@@ -60,6 +61,7 @@ async def run(context: Context, manifest: Manifest, release: Built) -> StageRepo
         comparison.Row(change.partition(" ")[0], None, None, None, None, f"file {change}")
         for change in examined.installed.changes
     ]
+    rows += _replaced(release.inventory, installed)
     differences = [row.to_json() for row in rows if row.problem]
     document = {
         "subject": "inventory",
@@ -82,6 +84,17 @@ async def run(context: Context, manifest: Manifest, release: Built) -> StageRepo
         seconds=time.monotonic() - began,
         reused=examined.reused,
     )
+
+
+def _replaced(recorded: Inventory, installed: Inventory) -> list[comparison.Row]:
+    """Distributions whose list of files is not the one that the build stage put on record."""
+    records = {(d.name, d.version): d.record for d in recorded.distributions}
+    problem = "its files are not those that the release was built with"
+    return [
+        comparison.Row(d.name, None, None, d.version, None, problem)
+        for d in installed.distributions
+        if records.get((d.name, d.version), d.record) != d.record
+    ]
 
 
 async def _examine(context: Context, release: Built) -> _Examined:
@@ -108,7 +121,7 @@ async def _examine(context: Context, release: Built) -> _Examined:
     bill = syft.bill(outcome.files)
     context.progress.step("checking every installed file")
     installed = await context.builder.examine(release)
-    if not installed.changes:
+    if not installed.changes and installed.inventory == release.inventory:
         # An environment that was found changed is looked at again each time.
         documents: dict[str, Any] = {"cyclonedx": bill.cyclonedx, "spdx": bill.spdx}
         documents |= {"installed": installed.to_bytes().decode()}

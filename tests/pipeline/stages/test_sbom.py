@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -168,6 +170,40 @@ def test_every_difference_is_a_violation(
     assert violation.actual["package"] == package
     assert says in str(violation.actual["problem"])
     assert examine(here, manifest, release).outcome is Outcome.DENIED
+
+
+def forge(release: Release) -> None:
+    """Another file in alpha, and alpha's own list of files made to fit."""
+    (site(release) / "alpha" / "evil.py").write_text("evil")
+    hashed = base64.urlsafe_b64encode(hashlib.sha256(b"evil").digest()).rstrip(b"=").decode()
+    with (site(release) / "alpha-1.0.dist-info" / "RECORD").open("a") as record:
+        record.write(f"alpha/evil.py,sha256={hashed},4\n")
+
+
+def test_other_files_than_the_release_was_built_with_are_a_violation(
+    context: Callable[..., Context], manifest: Manifest
+) -> None:
+    here = context()
+    release = built(here, manifest)
+    forge(release)
+    report = examine(here, manifest, release)
+    (violation,) = report.violations
+    assert isinstance(violation.actual, dict)
+    assert violation.actual["package"] == "alpha"
+    assert "built with" in str(violation.actual["problem"])
+
+
+@pytest.mark.parametrize("change", [plant, remove, forge])
+def test_what_was_found_once_is_not_held_against_an_environment_that_was_mended(
+    context: Callable[..., Context], manifest: Manifest, change: Callable[[Release], None]
+) -> None:
+    here = context()
+    release = built(here, manifest)
+    change(release)
+    assert examine(here, manifest, release).outcome is Outcome.DENIED
+    assert built(here, manifest) == release
+    report = examine(here, manifest, release)
+    assert report.outcome is Outcome.PASSED, report.violations
 
 
 def test_a_dependency_declared_since_is_a_violation(
