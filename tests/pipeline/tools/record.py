@@ -14,7 +14,7 @@ import re
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ import planted_defects as planted
 
 from pipeline.resources import folder
 from pipeline.runtimes.host import Host
-from pipeline.runtimes.interface import Invocation
+from pipeline.runtimes.interface import Invocation, Outcome
 from pipeline.tools import bandit, detect_secrets, hadolint, pip_audit, safety, semgrep
 from pipeline.tools.interface import Scanner
 
@@ -129,10 +129,23 @@ def record(
     inputs: dict[str, Path],
     change: Callable[[Invocation], Invocation] = lambda invocation: invocation,
 ) -> None:
+    outcome, version = keep(scanner.name, case, change(scanner.invocation(inputs)))
+    report = scanner.parse(outcome, version)
+    print(f"{scanner.name}/{case}: {report.status} {report.reason} {len(report.findings)} findings")
+
+
+def keep(
+    tool: str, case: str, call: Invocation, replaced: Mapping[str, str] | None = None
+) -> tuple[Outcome, str]:
+    """Run the call and keep what came of it as a case of `tool`; that, and the version.
+
+    `replaced` names what is another thing each time, and what to write in its place.
+    """
     host = Host()
-    outcome = asyncio.run(host.run(change(scanner.invocation(inputs))))
+    outcome = asyncio.run(host.run(call))
+    version = asyncio.run(host.version(call.command)) or ""
     document = {
-        "version": asyncio.run(host.version(scanner.command)),
+        "version": version,
         "exit_code": outcome.exit_code,
         "stdout": outcome.stdout,
         "stderr": outcome.stderr,
@@ -144,11 +157,12 @@ def record(
     text = re.sub(r"/[\w./-]+/lib/python3", "<python>/lib/python3", text)
     # Addresses in a tool's settings, which it repeats and which are no part of what it found.
     text = re.sub(r'(baseUrl\\*":\\*")https?://[^"\\]+', r"\1https://example.invalid/search", text)
-    path = REPORTS / scanner.name / f"{case}.json"
+    for found, instead_of_it in (replaced or {}).items():
+        text = text.replace(found, instead_of_it)
+    path = REPORTS / tool / f"{case}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text + "\n")
-    report = scanner.parse(outcome, document["version"] or "")
-    print(f"{scanner.name}/{case}: {report.status} {report.reason} {len(report.findings)} findings")
+    return outcome, version
 
 
 def plus(*arguments: str, **environment: str) -> Callable[[Invocation], Invocation]:
