@@ -19,7 +19,7 @@ from pipeline.verdict import Violation as Stated
 class Violation:
     """One rule that was not met."""
 
-    id: str = field()
+    rule: str = field()
     """The rule's stable name"""
     title: str = field()
     level: str = field()
@@ -35,7 +35,7 @@ class Violation:
     def of(cls, stated: Stated) -> Violation:
         """The engine's form of a violation."""
         return cls(
-            id=stated.id,
+            rule=stated.id,
             title=stated.title,
             level=stated.level.value,
             path=stated.path,

@@ -61,6 +61,7 @@ class Upload:
 
     def __init__(self, *, module: bool) -> None:
         self.module = module
+        self._here = Path.cwd()
         self._sent: dict[str, dagger.Directory] = {}
 
     async def file(self, path: Path) -> dagger.File:
@@ -87,7 +88,7 @@ class Upload:
         if place.is_relative_to(ours):
             source = dag.current_module().source().directory(place.relative_to(ours).as_posix())
             return source.filter(include=include, exclude=exclude)
-        here = Path.cwd()
+        here = self._here
         if not place.is_relative_to(here):
             copy = here / "uploads" / digest.short(name)
             await anyio.to_thread.run_sync(_copy, place, copy, only)
