@@ -31,17 +31,17 @@ stated(level, id, path, actual, expected) := {
 
 # METADATA
 # title: The question is known
-# description: A decision is asked for a lock, a scan or an inventory, in a known environment.
+# description: A decision is asked for a lock, a lint, a scan or an inventory, in a known environment.
 # custom:
 #   id: SC-SUB-001
 #   severity: deny
 #   remedy: Choose an environment that has a file in policies/data; the subject is the pipeline's own.
-violations contains stated("deny", "SC-SUB-001", "subject", part("subject"), "lock, scan or inventory, in an environment with policy data") if {
+violations contains stated("deny", "SC-SUB-001", "subject", part("subject"), "lock, lint, scan or inventory, in an environment with policy data") if {
 	not askable
 }
 
 askable if {
-	part("subject") in ["lock", "scan", "inventory"]
+	part("subject") in ["lock", "lint", "scan", "inventory"]
 	count(lib.entries(settings)) > 0
 }
 
@@ -68,26 +68,82 @@ lock_good if {
 
 # METADATA
 # title: Required scanners have run
-# description: A scanner that could not run, or that looked at nothing, has found nothing out.
+# description: >-
+#   A scanner that could not run, or that looked at nothing, has found nothing out. An image needs
+#   more scanners than a folder. A lint, before anything is built, needs one that ran, and misses no
+#   scanner of what is not built yet.
 # custom:
 #   id: SC-SCN-001
 #   severity: deny
 #   remedy: See the reason (mlifecycle doctor names what is missing), mend it and scan again.
 violations contains stated("deny", "SC-SCN-001", "scan.tools", null, "the environment's list of required scanners") if {
-	part("subject") == "scan"
+	scanning
 	not is_array(setting("scanners"))
 }
 
+violations contains stated("deny", "SC-SCN-001", "scan.tools", null, "the environment's list of scanners required for an image") if {
+	scanning
+	lib.said(image)
+	not is_array(setting("image_scanners"))
+}
+
+violations contains stated("deny", "SC-SCN-001", "scan.image", part("scan.image"), "the image's digest; where the release is a folder, null by name") if {
+	scanning
+	not image_known
+}
+
 violations contains stated("deny", "SC-SCN-001", path, outcome_of(name), "a run that looked at something") if {
-	part("subject") == "scan"
-	some name in lib.items(setting("scanners"))
-	not ran(name)
+	scanning
+	some name in required
+	missed(name)
 	path := concat(".", ["scan.tools", lib.text(name)])
 }
 
+violations contains stated("deny", "SC-SCN-001", "scan.tools", null, "at least one scanner that ran and looked at something") if {
+	part("subject") == "lint"
+	not anything_ran
+}
+
+scanning if part("subject") in ["lint", "scan"]
+
+# Its digest; null where there is none, which has to be said: what is absent is not null here.
+image := object.get(lib.entries(part("scan")), "image", false)
+
+image_known if image == null
+
+image_known if lib.said(image)
+
+required contains name if some name in lib.items(setting("scanners"))
+
+required contains name if {
+	lib.said(image)
+	some name in lib.items(setting("image_scanners"))
+}
+
+missed(name) if {
+	part("subject") == "scan"
+	not ran(name)
+}
+
+# In a lint, what has no report reads what is not built yet.
+missed(name) if {
+	part("subject") == "lint"
+	count(reports_of(name)) > 0
+	not ran(name)
+}
+
+anything_ran if {
+	some report in lib.items(part("scan.tools"))
+	name := lib.at(report, "tool")
+	is_string(name)
+	ran(name)
+}
+
+reports_of(name) := [report | some report in lib.items(part("scan.tools")); lib.at(report, "tool") == name]
+
 # All of its runs: a scanner may be called more than once.
 ran(name) if {
-	reports := [report | some report in lib.items(part("scan.tools")); lib.at(report, "tool") == name]
+	reports := reports_of(name)
 	count(reports) > 0
 	count([report | some report in reports; not audited(report)]) == 0
 }
@@ -100,7 +156,7 @@ audited(report) if {
 
 # What a reader has to know: what the scanner says about itself; null when it says nothing.
 outcome_of(name) := lib.text(outcomes) if {
-	outcomes := [outcome(report) | some report in lib.items(part("scan.tools")); lib.at(report, "tool") == name]
+	outcomes := [outcome(report) | some report in reports_of(name)]
 	count(outcomes) > 0
 } else := null
 
@@ -114,11 +170,11 @@ outcome(report) := concat(": ", [lib.text(lib.at(report, "status")), lib.text(li
 #   severity: warn
 #   remedy: See the reason; mlifecycle doctor names what is missing.
 violations contains stated("warn", "SC-SCN-002", path, outcome_of(name), "a run that looked at something") if {
-	part("subject") == "scan"
+	scanning
 	some report in lib.items(part("scan.tools"))
 	name := lib.at(report, "tool")
 	is_string(name)
-	not name in lib.items(setting("scanners"))
+	not name in required
 	not ran(name)
 	path := concat(".", ["scan.tools", name])
 }
@@ -133,12 +189,12 @@ violations contains stated("warn", "SC-SCN-002", path, outcome_of(name), "a run 
 #   severity: deny
 #   remedy: Mend the finding (see its fixed version), or have the risk team waive exactly this one.
 violations contains stated("deny", "SC-FND-001", "scan.findings", part("scan.findings"), "a list of findings") if {
-	part("subject") == "scan"
+	scanning
 	not is_array(part("scan.findings"))
 }
 
 violations contains stated("deny", "SC-FND-001", path, finding, expected) if {
-	part("subject") == "scan"
+	scanning
 	some i, finding in lib.items(part("scan.findings"))
 	blocks(finding)
 	not waived(finding)
@@ -167,7 +223,7 @@ ranks := {"info": 0, "low": 1, "medium": 2, "unknown": 3, "high": 3, "critical":
 #   severity: warn
 #   remedy: Mend the finding before the waiver ends.
 violations contains stated("warn", "SC-WVR-001", path, finding, expected) if {
-	part("subject") == "scan"
+	scanning
 	some i, finding in lib.items(part("scan.findings"))
 	blocks(finding)
 	waived(finding)
@@ -228,7 +284,7 @@ in_force(waiver) if {
 #   severity: warn
 #   remedy: Complete or renew the waiver in the policy data, or delete it.
 violations contains stated("warn", "SC-WVR-002", path, waiver, expected) if {
-	part("subject") == "scan"
+	scanning
 	some i, waiver in lib.items(setting("waivers"))
 	not usable(waiver)
 	path := sprintf("waivers[%d]", [i])

@@ -15,6 +15,7 @@ waiver := {
 settings := {
 	"lock_required": true,
 	"scanners": ["bandit"],
+	"image_scanners": ["dockle"],
 	"block_from": "high",
 	"waivers": [waiver],
 }
@@ -30,12 +31,18 @@ asked_with(document, supply_chain_settings) := {v.id | some v in answer.violatio
 		with data.mlifecycle.environments as {"bank": {"supply_chain": supply_chain_settings}}
 }
 
-scanned(tools, findings) := asked({"subject": "scan", "scan": {"tools": tools, "findings": findings}})
+scan_of(tools, findings) := {"image": null, "tools": tools, "findings": findings}
+
+scanned(tools, findings) := asked({"subject": "scan", "scan": scan_of(tools, findings)})
+
+linted(tools, findings) := asked({"subject": "lint", "scan": scan_of(tools, findings)})
+
+imaged(image, tools) := asked({"subject": "scan", "scan": {"image": image, "tools": tools, "findings": []}})
 
 changed(path, value) := scanned([ran], [json.patch(finding, [{"op": "replace", "path": path, "value": value}])])
 
 waived_by(waivers) := asked_with(
-	{"subject": "scan", "scan": {"tools": [ran], "findings": [finding]}},
+	{"subject": "scan", "scan": scan_of([ran], [finding])},
 	object.union(settings, {"waivers": waivers}),
 )
 
@@ -67,7 +74,35 @@ test_scanners if {
 	scanned([ran, {"tool": "other", "status": "not run"}], []) == {"SC-SCN-002"}
 	asked({"subject": "scan"}) == {"SC-SCN-001", "SC-FND-001"}
 	open := object.remove(settings, ["scanners"])
-	asked_with({"subject": "scan", "scan": {"tools": [ran], "findings": []}}, open) == {"SC-SCN-001"}
+	asked_with({"subject": "scan", "scan": scan_of([ran], [])}, open) == {"SC-SCN-001"}
+}
+
+test_an_image_needs_its_scanners if {
+	dockle := object.union(ran, {"tool": "dockle"})
+	imaged("sha256:1", [ran, dockle]) == set()
+	imaged("sha256:1", [ran]) == {"SC-SCN-001"}
+	imaged("sha256:1", [ran, object.union(dockle, {"status": "not run"})]) == {"SC-SCN-001"}
+	imaged(null, [ran]) == set()
+	every value in ["", " ", 7, true, [], {}] {
+		imaged(value, [ran, dockle]) == {"SC-SCN-001"}
+	}
+	asked({"subject": "scan", "scan": {"tools": [ran, dockle], "findings": []}}) == {"SC-SCN-001"}
+	document := {"subject": "scan", "scan": {"image": "sha256:1", "tools": [ran, dockle], "findings": []}}
+	asked_with(document, object.remove(settings, ["image_scanners"])) == {"SC-SCN-001"}
+	asked_with(document, object.union(settings, {"image_scanners": "dockle"})) == {"SC-SCN-001"}
+}
+
+test_lint if {
+	other := object.union(ran, {"tool": "other"})
+	linted([ran], []) == set()
+	linted([other], []) == set()
+	linted([], []) == {"SC-SCN-001"}
+	linted([object.union(ran, {"tool": 7})], []) == {"SC-SCN-001"}
+	linted([other, object.union(ran, {"status": "not run"})], []) == {"SC-SCN-001"}
+	linted([ran, object.union(other, {"status": "not run"})], []) == {"SC-SCN-002"}
+	linted([ran], [finding]) == {"SC-WVR-001"}
+	linted([ran], [object.union(finding, {"rule": "B105"})]) == {"SC-FND-001"}
+	asked({"subject": "lint"}) == {"SC-SCN-001", "SC-FND-001"}
 }
 
 test_findings if {
@@ -83,7 +118,7 @@ test_findings if {
 	scanned([ran], [7]) == {"SC-FND-001"}
 	unset := object.remove(settings, ["block_from"])
 	harmless := object.union(finding, {"severity": "info", "rule": "B1"})
-	asked_with({"subject": "scan", "scan": {"tools": [ran], "findings": [harmless]}}, unset) == {"SC-FND-001"}
+	asked_with({"subject": "scan", "scan": scan_of([ran], [harmless])}, unset) == {"SC-FND-001"}
 }
 
 test_waivers if {
@@ -97,13 +132,13 @@ test_waivers if {
 test_waiver_for_a_package if {
 	vulnerable := {"tools": ["pip-audit"], "rule": "PYSEC-1", "severity": "critical", "location": null, "package": "pillow"}
 	for_package := object.union(without("location"), {"tool": "pip-audit", "rule": "PYSEC-1", "package": "pillow"})
-	document := {"subject": "scan", "scan": {"tools": [ran], "findings": [vulnerable]}}
+	document := {"subject": "scan", "scan": scan_of([ran], [vulnerable])}
 	asked_with(document, object.union(settings, {"waivers": [for_package]})) == {"SC-WVR-001"}
 	asked_with(document, settings) == {"SC-FND-001"}
 }
 
 test_no_waiver_without_a_date_of_today if {
-	answer := supply_chain.decision with input as {"environment": "bank", "subject": "scan", "scan": {"tools": [ran], "findings": [finding]}}
+	answer := supply_chain.decision with input as {"environment": "bank", "subject": "scan", "scan": scan_of([ran], [finding])}
 		with data.mlifecycle.environments as {"bank": {"supply_chain": settings}}
 	not answer.allow
 }

@@ -36,7 +36,7 @@ _OWN = """\
 - `--policies-mode extend` (the default) adds to what is above. Data is laid over ours: mappings
   key by key, lists and values replaced whole. Rules go into packages named
   `mlifecycle.extensions.governance.NAME` (asked about manifests) or
-  `mlifecycle.extensions.supply_chain.NAME` (asked about locks, scans and inventories), and
+  `mlifecycle.extensions.supply_chain.NAME` (asked about locks, lints, scans and inventories), and
   functions that they share into `mlifecycle.extensions.lib.NAME`. A package with rules has a set
   `violations` of objects with `id`, `level` (`deny` or `warn`), `path`, `actual` and `expected`.
   Rules can deny more; they cannot unsay one of ours.
@@ -89,13 +89,15 @@ Test your own policies with both.
 `mlifecycle.supply_chain` is given `environment` and `subject`, and by subject:
 
 - `lock`: `locked`
-- `scan`: `scan.tools`, `scan.findings`, and `today` (YYYY-MM-DD, for waivers)
+- `scan`: `scan.image` (its digest, or null where the release is a folder), `scan.tools`,
+  `scan.findings`, and `today` (YYYY-MM-DD, for waivers)
+- `lint`: the same of a scan before anything is built, in which only scanners of sources run
 - `inventory`: `inventory.packages` and `inventory.differences`
 """
 
 _GATES = (
     ("MG-", "Governance", "Judged by `govern`, before anything is fetched or built."),
-    ("SC-", "Supply chain", "Judged by `build` (lock), `scan` and `sbom` (inventory)."),
+    ("SC-", "Supply chain", "Judged by `build` (lock), `lint`, `scan` and `sbom` (inventory)."),
 )
 
 

@@ -174,7 +174,10 @@ FINDINGS = st.fixed_dictionaries(
 TOOLS = st.fixed_dictionaries(
     {
         "tool": st.sampled_from(
-            ["hadolint", "bandit", "semgrep", "detect-secrets", "pip-audit", "safety", "other", 7]
+            [
+                *("hadolint", "bandit", "semgrep", "detect-secrets", "pip-audit", "safety"),
+                *("gitleaks", "trivy", "trivy-files", "grype", "dockle", "other", 7),
+            ]
         )
     },
     optional={
@@ -184,7 +187,11 @@ TOOLS = st.fixed_dictionaries(
     },
 )
 SUPPLIED = st.fixed_dictionaries(
-    {"subject": st.sampled_from(["lock", "scan", "scan", "scan", "inventory", "", 7])},
+    {
+        "subject": st.sampled_from(
+            ["lock", "lint", "lint", "scan", "scan", "scan", "inventory", "", 7]
+        )
+    },
     optional={
         "today": st.sampled_from(["2026-11-23", "2027-01-01", "", 7]),
         "locked": st.sampled_from([True, False, None, "true"]),
@@ -193,7 +200,10 @@ SUPPLIED = st.fixed_dictionaries(
                 {
                     "tools": st.lists(st.one_of(TOOLS, TOOLS, TOOLS, VALUES), max_size=8),
                     "findings": st.lists(st.one_of(FINDINGS, FINDINGS, VALUES), max_size=3),
-                }
+                },
+                optional={
+                    "image": st.sampled_from([None, None, "sha256:0", "sha256:1", "", "é", 7, []])
+                },
             ),
             VALUES,
         ),

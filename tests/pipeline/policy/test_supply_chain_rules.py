@@ -17,6 +17,12 @@ REQUIRED = {
     "staging": {"hadolint", "bandit", "semgrep", "detect-secrets", "pip-audit", "safety"},
     "prod": {"hadolint", "bandit", "semgrep", "detect-secrets", "pip-audit", "safety"},
 }
+REQUIRED_FOR_AN_IMAGE = {
+    "local": set(),
+    "dev": {"gitleaks", "dockle"},
+    "staging": {"gitleaks", "trivy", "trivy-files", "grype", "dockle"},
+    "prod": {"gitleaks", "trivy", "trivy-files", "grype", "dockle"},
+}
 FINDING = Finding(
     tools=("bandit",),
     rule="B104",
@@ -24,6 +30,7 @@ FINDING = Finding(
     message="Binds to all interfaces.",
     location=Location(file="serving/app.py", line=12),
 )
+IMAGE = "sha256:" + "0" * 64
 WAIVER = {
     "owner": "jane.doe",
     "reason": "The socket is behind a firewall.",
@@ -44,11 +51,29 @@ def scan(environment: str = "local", findings: Any = (), **more: Any) -> dict[st
         "environment": environment,
         "subject": "scan",
         "scan": {
+            "image": None,
             "tools": [report(tool) for tool in sorted(REQUIRED[environment])],
             "findings": [finding.model_dump(mode="json") for finding in findings],
         },
         **more,
     }
+
+
+def image_scan(environment: str) -> dict[str, Any]:
+    document = changed(scan(environment), "scan.image", IMAGE)
+    reports = [report(tool) for tool in sorted(REQUIRED_FOR_AN_IMAGE[environment])]
+    document["scan"]["tools"] += reports
+    return document
+
+
+def lint(environment: str = "local", **more: Any) -> dict[str, Any]:
+    return scan(environment, **more) | {"subject": "lint"}
+
+
+def denials(document: Any, **settings: Any) -> set[tuple[str, str]]:
+    settings = {f"supply_chain.{name}": value for name, value in settings.items()}
+    decision = decide(SUPPLY_CHAIN, document, settings)
+    return {(v["id"], v["path"]) for v in decision["violations"] if v["level"] == "deny"}
 
 
 def fired(document: Any, level: str = "deny", **settings: Any) -> set[str]:
@@ -98,11 +123,76 @@ def test_a_scanner_that_is_not_required_and_did_not_run_is_shown() -> None:
     assert fired(document, "warn") == {"SC-SCN-002"}
 
 
+@pytest.mark.parametrize("environment", Environment)
+def test_an_image_needs_more_scanners_and_a_folder_does_not(environment: str) -> None:
+    whole = image_scan(environment)
+    assert denials(whole) == set()
+    for tool in REQUIRED_FOR_AN_IMAGE[environment]:
+        others = [each for each in whole["scan"]["tools"] if each["tool"] != tool]
+        lacking = changed(whole, "scan.tools", others)
+        failed = changed(whole, "scan.tools", [*others, report(tool, "not run", 0)])
+        assert denials(lacking) == denials(failed) == {("SC-SCN-001", f"scan.tools.{tool}")}
+        assert denials(changed(failed, "scan.image", None)) == set()
+        assert fired(changed(failed, "scan.image", None), "warn") == {"SC-SCN-002"}
+
+
+@pytest.mark.parametrize("image", [ABSENT, "", " ", 7, 0, True, False, [], {}, [IMAGE]])
+@pytest.mark.parametrize("subject", ["scan", "lint"])
+def test_whether_there_is_an_image_must_be_said(subject: str, image: Any) -> None:
+    document = changed(scan("prod") | {"subject": subject}, "scan.image", image)
+    assert denials(document) == {("SC-SCN-001", "scan.image")}
+
+
+@pytest.mark.parametrize("value", [None, "dockle", {"dockle": 1}, True, 7])
+def test_an_image_is_denied_without_the_list_of_its_scanners(value: Any) -> None:
+    assert denials(image_scan("prod"), image_scanners=value) == {("SC-SCN-001", "scan.tools")}
+    assert denials(scan("prod"), image_scanners=value) == set()
+
+
+@pytest.mark.parametrize("environment", Environment)
+def test_a_clean_lint_is_allowed(environment: str) -> None:
+    assert fired(lint(environment)) == set()
+    assert fired(lint(environment), "warn") == set()
+
+
+def test_a_lint_misses_no_scanner_of_what_is_not_built() -> None:
+    document = lint("prod")
+    document["scan"]["tools"] = [report("bandit")]
+    assert fired(document) == set()
+    assert fired(document, "warn") == set()
+
+
+def test_a_lint_misses_a_required_scanner_that_was_to_run() -> None:
+    for tool in REQUIRED["prod"] - {"bandit"}:
+        document = lint("prod")
+        for bad in (report(tool, "not run", 0), report(tool, "ran", 0), {"tool": tool}):
+            document["scan"]["tools"] = [report("bandit"), bad]
+            assert denials(document) == {("SC-SCN-001", f"scan.tools.{tool}")}
+
+
+@pytest.mark.parametrize(
+    "tools", [[], [None], ["bandit"], [report("other", "not run", 0)], [report("x") | {"tool": 7}]]
+)
+def test_a_lint_in_which_nothing_ran_is_none(tools: list[Any]) -> None:
+    assert denials(changed(lint(), "scan.tools", tools)) == {("SC-SCN-001", "scan.tools")}
+
+
+def test_a_lints_findings_deny_and_are_waived_like_a_scans() -> None:
+    document = lint(findings=[FINDING], today="2026-12-31")
+    assert fired(document) == {"SC-FND-001"}
+    assert fired(document, waivers=[WAIVER]) == set()
+    assert fired(document, "warn", waivers=[WAIVER]) == {"SC-WVR-001"}
+    assert fired(document, "warn", waivers=[7]) == {"SC-WVR-002"}
+    document["scan"]["tools"].append(report("safety", "not run", 0))
+    assert fired(document, "warn") == {"SC-SCN-002"}
+
+
 @pytest.mark.parametrize("value", [ABSENT, None, True, 1, "x", {}])
 def test_parts_that_are_missing_or_wrong_deny(value: Any) -> None:
-    assert fired(changed(scan(), "scan", value)) == {"SC-SCN-001", "SC-FND-001"}
-    assert fired(changed(scan(), "scan.tools", value)) == {"SC-SCN-001"}
-    assert fired(changed(scan(), "scan.findings", value)) == {"SC-FND-001"}
+    for document in (scan(), lint()):
+        assert fired(changed(document, "scan", value)) == {"SC-SCN-001", "SC-FND-001"}
+        assert fired(changed(document, "scan.tools", value)) == {"SC-SCN-001"}
+        assert fired(changed(document, "scan.findings", value)) == {"SC-FND-001"}
     inventory = {"subject": "inventory", "environment": "local", "inventory": {}}
     assert fired(changed(inventory, "inventory", value)) == {"SC-INV-001", "SC-INV-002"}
 
@@ -111,6 +201,7 @@ def test_parts_that_are_missing_or_wrong_deny(value: Any) -> None:
 def test_settings_that_are_missing_or_wrong_grant_nothing(value: Any) -> None:
     harmless = FINDING.model_copy(update={"severity": Severity.INFO})
     assert fired(scan(), scanners=value) == {"SC-SCN-001"}
+    assert fired(lint(), scanners=value) == {"SC-SCN-001"}
     assert fired(scan(findings=[harmless]), block_from=value) == {"SC-FND-001"}
     if value is not True:
         lock = {"subject": "lock", "environment": "local", "locked": False}
