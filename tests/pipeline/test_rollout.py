@@ -10,13 +10,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import pytest
+from pretended import EXAMPLE, release, served
 
 from pipeline import manifest as manifests
 from pipeline import rollout
 from pipeline.catalog.interface import Event, Kind, Serving, Version
 from pipeline.environment import Environment
 from pipeline.errors import EnvironmentFailed
-from pipeline.inventory import Inventory
 from pipeline.manifest import Manifest
 from pipeline.record import Outcome, RunRecord, StageReport
 from pipeline.release_folder import Release
@@ -25,28 +25,7 @@ from pipeline.stages.interface import Context
 from pipeline.targets.interface import CandidateFailed, Served
 from pipeline.verdict import Violation
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "valid" / "model-manifest.yaml"
 OLD, NEW = "sha256:" + "0" * 64, "sha256:" + "1" * 64
-
-
-class Remembered(Release):
-    """A release without a folder."""
-
-    inventory = Inventory(())
-
-
-def release(digest: str, version: str) -> Release:
-    parts = ("manifest", "model", "lock", "server", "settings", "environment", "inventory")
-    facts = dict.fromkeys((f"{part}_digest" for part in parts), digest)
-    return Remembered(
-        digest=digest,
-        folder=Path("/nowhere") / digest.removeprefix("sha256:"),
-        name="fraud-detector",
-        namespace="payments-risk",
-        version=version,
-        python="3.11",
-        **facts,
-    )
 
 
 def event(of: Release, environment: Environment = Environment.LOCAL) -> Event:
@@ -131,18 +110,6 @@ class Started:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
-
-
-def served(release: Release, record: Mapping[str, Any]) -> Served:
-    return Served(
-        release=release.digest,
-        version=release.version,
-        url="http://127.0.0.1:9",
-        pid=1,
-        since=datetime.now(UTC),
-        healthy=True,
-        record=record,
-    )
 
 
 @dataclass
