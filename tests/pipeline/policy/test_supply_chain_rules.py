@@ -60,7 +60,7 @@ def scan(environment: str = "local", findings: Any = (), **more: Any) -> dict[st
 
 
 def image_scan(environment: str) -> dict[str, Any]:
-    document = changed(scan(environment), "scan.image", IMAGE)
+    document: dict[str, Any] = changed(scan(environment), "scan.image", IMAGE)
     reports = [report(tool) for tool in sorted(REQUIRED_FOR_AN_IMAGE[environment])]
     document["scan"]["tools"] += reports
     return document
