@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import runs
+from pipeline import __version__, runs
 from pipeline.environment import Environment
 from pipeline.errors import EnvironmentFailed, InvalidInput
 from pipeline.record import Outcome, RunRecord, StageReport
@@ -50,6 +51,12 @@ def test_a_run_is_on_disk_from_its_start(state: State) -> None:
     assert run.record.pid == os.getpid()
     assert (run.record.model, run.record.version) == ("fraud-detector", "1.0.0")
     assert run.record.manifest == "model.yaml"
+
+
+def test_a_record_says_what_decided_besides_its_inputs(state: State) -> None:
+    own = {"mlifecycle": __version__, "python": platform.python_version()}
+    assert on_disk(begin(state)).versions == own
+    assert on_disk(begin(state, versions={"uv": "1.0"})).versions == own | {"uv": "1.0"}
 
 
 def test_every_stage_is_on_disk_when_it_is_added(state: State) -> None:

@@ -101,6 +101,16 @@ def test_input_that_is_no_json_is_a_failure() -> None:
         evaluated(PRINTED["value"], {"v": float("nan")})
 
 
+def test_its_version_is_that_of_the_program() -> None:
+    class Known(Recorded):
+        async def version(self, tool: str) -> str | None:
+            return {"opa": "1.22.2"}.get(tool)
+
+    assert anyio.run(Opa(Known(Outcome(0, "", ""))).version) == "1.22.2"
+    with pytest.raises(EnvironmentFailed, match="no opa"):
+        anyio.run(Opa(Recorded(Outcome(0, "", ""))).version)
+
+
 def test_a_machine_without_opa_has_failed() -> None:
     class Empty(Recorded):
         async def run(self, invocation: Invocation) -> Outcome:

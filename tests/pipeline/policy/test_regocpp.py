@@ -6,6 +6,7 @@ import functools
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,10 @@ def with_own(folder: Path, mode: str = "extend", **files: str) -> Verdict:
         (folder / f"{name}.rego").write_text(text)
     bundle = Bundle.load(OURS, folder, mode)
     return anyio.run(judge, RegoCpp(), bundle, GOVERNANCE, DOCUMENT)
+
+
+def test_its_version_is_that_of_the_wheel() -> None:
+    assert anyio.run(RegoCpp().version) == metadata.version("regopy")
 
 
 def test_the_valid_example_is_allowed() -> None:

@@ -153,6 +153,15 @@ def test_the_same_document_is_judged_once(tmp_path: Path) -> None:
     assert judged(tmp_path, serving=SERVING).reused is False
 
 
+def test_another_release_of_the_engine_judges_anew(tmp_path: Path) -> None:
+    class Newer(RegoCpp):
+        async def version(self) -> str:
+            return "999"
+
+    judged(tmp_path)
+    assert [judged(tmp_path, engine=Newer()).reused for _ in range(2)] == [False, True]
+
+
 def test_a_kept_verdict_of_other_policies_or_in_pieces_is_not_taken(tmp_path: Path) -> None:
     judged(tmp_path)
     (kept,) = (tmp_path / "state" / "cache" / "govern").glob("*/verdict.json")
