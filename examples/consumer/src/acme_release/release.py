@@ -27,7 +27,7 @@ class AcmeRelease:
     async def release(
         self,
         manifest: Manifest,
-        address: Annotated[str, Doc("Where the image goes, with a tag")],
+        address: Annotated[str, Doc("The repository that the image goes to, under its version")],
     ) -> str:
         """Publish the model's image if all say yes: pipeline, own test and scan; its address."""
         image = self._image(manifest)
