@@ -38,7 +38,7 @@ lint: $(VENV)/.dev ## Run ruff and mypy --strict
 
 test-system: $(VENV)/.dev ## Run the tests on real parts: OPA, scanners of images, the deployed example, a load
 	tests/system/tools/install_opa.sh
-	tests/system/tools/install.sh gitleaks dockle grype syft trivy
+	tests/system/tools/install.sh gitleaks dockle grype kubeconform kustomize syft trivy
 	tests/system/databases/install.sh
 	$(BIN)/pytest tests/system --ignore tests/system/engine
 
