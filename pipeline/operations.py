@@ -192,6 +192,7 @@ async def rollback(
         former = _former(deployment, events, version)
         release = Release.open(state.releases / former.release.removeprefix("sha256:"))
         manifest = manifests.load(release.folder / "manifest.yaml")
+        bundle = Bundle.load(folder("policies"), None, "extend")
         place = HostPlace()
         run = runs.start(
             state,
@@ -205,7 +206,6 @@ async def rollback(
             version=release.version,
         )
         run.note(release=release.digest)
-        bundle = Bundle.load(folder("policies"), None, "extend")
         line = Line(environment, manifest, bundle, state, place, catalog, run, observer, WAIT)
         event = former.model_copy(
             update={"kind": Kind.ROLLBACK, "at": datetime.now(UTC), "run": run.record.id}

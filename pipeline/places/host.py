@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from pipeline.policy.regocpp import RegoCpp
 from pipeline.progress import Progress
 from pipeline.release_folder import Parts, Release, assemble
 from pipeline.runtimes.host import Host
-from pipeline.runtimes.interface import Runtime
+from pipeline.runtimes.interface import Input, Runtime
 from pipeline.stages import lock as locks
 from pipeline.state import State
 from pipeline.targets.interface import Served
@@ -56,9 +55,9 @@ class HostPlace:
     def catalog(self, state: State) -> Catalog:
         """MLflow's, in this process."""
         # Not imported before it is needed: the container place has no MLflow.
-        registry = importlib.import_module("pipeline.catalog.registry")
-        catalog: Catalog = registry.MlflowCatalog(state)
-        return catalog
+        from pipeline.catalog.registry import MlflowCatalog
+
+        return MlflowCatalog(state)
 
     def builder(self, state: State) -> FolderBuilder:
         """Release folders in the state folder."""
@@ -127,6 +126,10 @@ class FolderBuilder:
         if not isinstance(installed, Path):
             raise TypeError("a host has environments on its disk")
         return await anyio.to_thread.run_sync(examine, installed)
+
+    async def databases(self, built: Built, progress: Progress) -> Mapping[str, Input]:
+        """None: there is no image to scan with them."""
+        return {}
 
 
 def _deployment(line: Line) -> Path:
