@@ -59,7 +59,7 @@ def evidence(wrapper: Path, repository: Path) -> dict[str, Any]:
     done = run(evidence_of(wrapper), repository)
     assert done.returncode == 0, done.stderr
     reports = {path.name for path in (folder / "reports").iterdir()}
-    assert {"results.sarif", "junit.xml"} <= reports
+    assert {"mlifecycle.sarif", "junit.xml"} <= reports
     assert (folder / "summary.md").read_text()
     record: dict[str, Any] = json.loads((folder / "record.json").read_text())
     return record
