@@ -103,6 +103,10 @@ class Builder(Protocol):
     async def examine(self, built: Built) -> Examination:
         """What is installed in a release of ours, read from its files."""
 
+    async def databases(self, built: Built, progress: Progress) -> Mapping[str, Input]:
+        """The vulnerability databases that scanners of images read, by their names in
+        `pipeline/tools/`; without those that cannot be had."""
+
 
 class Place(Protocol):
     """Where the tools run, what a build makes, and where a release goes."""

@@ -72,7 +72,8 @@ async def run(
     with tempfile.TemporaryDirectory(prefix="mlifecycle-scan-") as room:
         lay_out = functools.partial(_lay_out, context, manifest, release.server, Path(room))
         sources, left_out = await anyio.to_thread.run_sync(lay_out)
-        inputs = {**sources, tools.LOCK: release.lock, **release.image}
+        databases = await context.builder.databases(release, context.progress)
+        inputs = {**sources, tools.LOCK: release.lock, **release.image, **databases}
         return await _run(context, STAGE, scanners, inputs, left_out)
 
 

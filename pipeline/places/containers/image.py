@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio.to_thread
 import dagger
 import packaging
+from dagger import dag
 
 import pipeline
 from pipeline.errors import EnvironmentFailed
@@ -48,7 +50,7 @@ class ImageBuilder:
 
     runtime: Containers
     state: State
-    databases: Databases
+    vulnerabilities: Databases
     torch_index: str | None = None
 
     async def build(
@@ -71,14 +73,12 @@ class ImageBuilder:
         progress.step("looking at what is installed")
         root = container.rootfs()
         seen = await self._examined(environment)
-        image: dict[str, Input] = {IMAGE: HeldFile(archive, name)}
-        image |= await self.databases.inputs(progress)
         return (
             ImageRelease(
                 recipe=recipe,
                 inventory=seen.inventory,
                 installed=HeldFolder(root, name),
-                image=image,
+                image={IMAGE: HeldFile(archive, name)},
                 image_digest=name,
                 environment=environment,
             ),
@@ -91,6 +91,10 @@ class ImageBuilder:
             raise TypeError("containers have images")
         return await self._examined(built.environment)
 
+    async def databases(self, built: Built, progress: Progress) -> Mapping[str, Input]:
+        """Both databases, as far as they can be had."""
+        return await self.vulnerabilities.inputs(progress)
+
     async def container(self, recipe: Recipe) -> dagger.Container:
         """The image that the recipe describes; nothing is built before it is asked for."""
         context = await self.runtime.upload.folder(recipe.folder)
@@ -102,11 +106,21 @@ class ImageBuilder:
             "MODEL_VERSION": recipe.version,
             "SOURCE_DATE_EPOCH": EPOCH,
         }
+        hidden = []
         indexes = {"PACKAGE_INDEX": self.runtime.package_index, "TORCH_INDEX": self.torch_index}
-        arguments |= {name: value for name, value in indexes.items() if value}
+        for name, address in indexes.items():
+            if address and "@" in address:
+                # The Dockerfile reads a secret of this name: arguments stay in the history.
+                hidden.append(dag.set_secret(name.lower().replace("_", "-"), address))
+            elif address:
+                arguments[name] = address
+        if self.runtime.certificates is not None:
+            trusted = await self.runtime.certificates.contents()
+            hidden.append(dag.set_secret("certificates", trusted))
         return context.docker_build(
             target=TARGET,
             build_args=[dagger.BuildArg(name, value) for name, value in arguments.items()],
+            secrets=hidden,
         )
 
     def _laid_out(self, manifest: Manifest, model: StoredModel, lock: Lock) -> Recipe:
