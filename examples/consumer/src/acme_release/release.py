@@ -35,7 +35,7 @@ class AcmeRelease:
         report = image.scan()
         if not await report.passed():
             raise ValueError(await report.summary())
-        return await image.publish(address)
+        return await image.publish(address=address)
 
     @function
     async def test(self, manifest: Manifest) -> str:
@@ -48,7 +48,7 @@ class AcmeRelease:
     @function
     def findings(self, manifest: Manifest) -> dagger.File:
         """What the scanners found in the image, as SARIF."""
-        return self._image(manifest).scan().report(dagger.MlifecycleReportFormat.SARIF)
+        return self._image(manifest).scan().report(format=dagger.MlifecycleReportFormat.SARIF)
 
     def _image(self, manifest: dagger.File) -> dagger.MlifecycleImage:
         environment = dagger.MlifecycleEnvironment.DEV
