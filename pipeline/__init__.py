@@ -4,7 +4,7 @@ deploy takes a manifest all the way; validate, govern, lint, build, scan, sbom a
 it. A no ends the call with exit code 1 and says why and what to do; evidence has all of it.
 
   dagger call deploy --manifest model-manifest.yaml
-  dagger call --environment PROD --registry ghcr.io/acme/models deploy --manifest model-manifest.yaml
+  dagger call --environment PROD --registry ghcr.io/acme/ml deploy --manifest m.yaml
   dagger call govern --manifest model-manifest.yaml summary
   dagger call scan --manifest model-manifest.yaml report --format SARIF -o scan.sarif
   dagger call serve --manifest model-manifest.yaml up --ports 8080:8000

@@ -29,7 +29,7 @@ from pipeline.progress import Observer
 from pipeline.record import Outcome, RunRecord, StageReport
 from pipeline.reports import files
 from pipeline.resources import folder
-from pipeline.stages import build, govern, sbom, scan
+from pipeline.stages import build, govern, render, sbom, scan
 from pipeline.state import State, write_atomically
 from pipeline.targets.interface import Served
 
@@ -42,6 +42,7 @@ class Goal(StrEnum):
     BUILD = "build"
     SCAN = "scan"
     SBOM = "sbom"
+    RENDER = "render"
     EXAMINE = "examine"
     DEPLOY = "deploy"
 
@@ -130,6 +131,10 @@ async def _checked(line: Line, goal: Goal) -> Built | None:
         raise EnvironmentFailed("The build passed without a release.")
     line.run.note(release=built.digest)
     await _examine(line, built, goal)
+    reference = line.place.reference(built)
+    if reference is not None and goal in (Goal.RENDER, Goal.EXAMINE, Goal.DEPLOY):
+        rendered, _ = await render.run(line.open("render"), line.manifest, reference)
+        line.require(rendered)
     return built
 
 

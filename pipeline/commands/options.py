@@ -80,9 +80,51 @@ policy_options = _all_of(
         help="Whether --policies adds to the bundled policies or stands in their place.",
     ),
 )
-pipeline_options = _all_of(
-    manifest_option, environment_option, policy_options, state_option, output_option
+runtime_options = _all_of(
+    click.option(
+        "--runtime",
+        type=click.Choice(["host", "dagger"]),
+        default="host",
+        show_default=True,
+        envvar="MLIFECYCLE_RUNTIME",
+        help="Where the tools run: on this machine, or in containers of a Dagger engine.",
+    ),
+    click.option(
+        "--registry",
+        metavar="REPOSITORY",
+        envvar="MLIFECYCLE_REGISTRY",
+        help="With dagger: where deploy publishes the image, such as ghcr.io/acme/models.",
+    ),
+    click.option(
+        "--registry-username",
+        metavar="NAME",
+        envvar="MLIFECYCLE_REGISTRY_USERNAME",
+        help="Its user; the password is read from MLIFECYCLE_REGISTRY_PASSWORD.",
+    ),
+    click.option(
+        "--images",
+        type=_Path(path_type=Path, exists=True, dir_okay=False),
+        metavar="FILE",
+        envvar="MLIFECYCLE_IMAGES",
+        help="With dagger: a file that maps tools to other images by digest, for mirrors.",
+    ),
+    click.option(
+        "--trivy-db",
+        type=_Path(path_type=Path, exists=True, dir_okay=False),
+        metavar="FILE",
+        help="With dagger: trivy's vulnerability database as a tar.",
+    ),
+    click.option(
+        "--grype-db",
+        type=_Path(path_type=Path, exists=True, dir_okay=False),
+        metavar="FILE",
+        help="With dagger: grype's vulnerability database as an archive.",
+    ),
 )
+pipeline_options = _all_of(
+    manifest_option, environment_option, policy_options, runtime_options, state_option,
+    output_option,
+)  # fmt: skip
 name_argument = click.argument("name", metavar="NAME")
 deployment_options = _all_of(environment_option, state_option, output_option)
 

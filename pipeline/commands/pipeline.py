@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,9 @@ from pipeline.commands.options import (
     state_option,
 )
 from pipeline.environment import Environment
+
+if TYPE_CHECKING:
+    from pipeline.release import Result
 
 
 @click.command()
@@ -42,27 +45,52 @@ def validate(manifest: Path, output: str) -> int:
     return YES
 
 
-def _pipeline(goal: str, manifest: Path, output: str, **settings: Any) -> int:
+def _pipeline(
+    goal: str, manifest: Path, output: str, *, port: int | None = None, **settings: Any
+) -> int:
+    """Run to the goal in the place that `--runtime` names."""
     import anyio
 
+    return show_run(output, anyio.run(functools.partial(_run, goal, manifest, port, **settings)))
+
+
+async def _run(goal: str, manifest: Path, port: int | None, **settings: Any) -> Result:
     from pipeline import release
     from pipeline.reports import terminal
-
-    request = release.Request(goal=release.Goal(goal), manifest=manifest, **settings)
-    return show_run(output, anyio.run(release.run, request, terminal.Live(sys.stderr)))
-
-
-def _request_settings(
-    environment: str, policies: Path | None, policies_mode: str, state: Path
-) -> dict[str, Any]:
     from pipeline.state import State
 
-    return {
-        "environment": Environment(environment),
-        "policies": policies,
-        "policies_mode": policies_mode,
-        "state": State(state.absolute()),
-    }
+    runtime = settings.pop("runtime")
+    own = {name: settings.pop(name) for name in _CONTAINERS}
+    settings["environment"] = Environment(settings["environment"])
+    settings["state"] = State(settings["state"].absolute())
+    request = functools.partial(
+        release.Request, goal=release.Goal(goal), manifest=manifest, **settings
+    )
+    observer = terminal.Live(sys.stderr)
+    if runtime == "host":
+        from pipeline.places.host import HostPlace
+
+        _require_unset(own)
+        return await release.run(request(place=HostPlace(port)), observer)
+    from pipeline.places.containers.session import Options, connected
+    from pipeline.stages.lock import additional_index
+
+    options = Options(**own, torch_index=additional_index())
+    async with connected(options) as place:
+        return await release.run(request(place=place), observer)
+
+
+_CONTAINERS = ("registry", "registry_username", "images", "trivy_db", "grype_db")
+
+
+def _require_unset(own: dict[str, Any]) -> None:
+    """An option that would be without effect is refused, when it was given in words."""
+    context = click.get_current_context()
+    for name, value in own.items():
+        source = context.get_parameter_source(name)
+        if value is not None and source is click.core.ParameterSource.COMMANDLINE:
+            flag = "--" + name.replace("_", "-")
+            raise click.UsageError(f"{flag} goes with --runtime dagger")
 
 
 @click.command()
@@ -75,7 +103,7 @@ def govern(manifest: Path, output: str, **options: Any) -> int:
       mlifecycle govern --manifest model-manifest.yaml --environment prod
       mlifecycle govern --manifest model-manifest.yaml --policies our-rules/ --output json
     """
-    return _pipeline("govern", manifest, output, **_request_settings(**options))
+    return _pipeline("govern", manifest, output, **options)
 
 
 @click.command()
@@ -114,7 +142,7 @@ def build(manifest: Path, output: str, **options: Any) -> int:
     Example:
       mlifecycle build --manifest model-manifest.yaml
     """
-    return _pipeline("build", manifest, output, **_request_settings(**options))
+    return _pipeline("build", manifest, output, **options)
 
 
 @click.command()
@@ -126,7 +154,7 @@ def scan(manifest: Path, output: str, **options: Any) -> int:
     Example:
       mlifecycle scan --manifest model-manifest.yaml --environment staging
     """
-    return _pipeline("scan", manifest, output, **_request_settings(**options))
+    return _pipeline("scan", manifest, output, **options)
 
 
 @click.command()
@@ -138,7 +166,7 @@ def sbom(manifest: Path, output: str, **options: Any) -> int:
     Example:
       mlifecycle sbom --manifest model-manifest.yaml
     """
-    return _pipeline("sbom", manifest, output, **_request_settings(**options))
+    return _pipeline("sbom", manifest, output, **options)
 
 
 @click.command()
@@ -165,8 +193,6 @@ def deploy(manifest: Path, output: str, port: int | None, wait: float, **options
     Examples:
       mlifecycle deploy --manifest model-manifest.yaml
       mlifecycle deploy --manifest model-manifest.yaml --environment staging --output json
+      mlifecycle deploy --manifest m.yaml --runtime dagger --registry ghcr.io/acme/ml
     """
-    from pipeline.places.host import HostPlace
-
-    settings = _request_settings(**options) | {"place": HostPlace(port), "wait": wait}
-    return _pipeline("deploy", manifest, output, **settings)
+    return _pipeline("deploy", manifest, output, port=port, wait=wait, **options)

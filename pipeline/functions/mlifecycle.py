@@ -121,6 +121,13 @@ class Mlifecycle:
             return await ran.sbom(format)
 
     @function(cache="never")
+    async def render(self, manifest: ManifestFile) -> dagger.File:
+        """Build the image and write the Kubernetes objects that run it, as one YAML."""
+        async with in_words():
+            ran = yes(await Session.open(self._settings).run(manifest, Goal.RENDER))
+            return (await ran.evidence()).file("reports/rendered.yaml")
+
+    @function(cache="never")
     async def publish(self, manifest: ManifestFile) -> str:
         """Judge, build and examine the image, then push it; its reference by digest."""
         async with in_words():

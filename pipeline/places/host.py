@@ -63,6 +63,10 @@ class HostPlace:
         """Release folders in the state folder."""
         return FolderBuilder(self.runtime, state)
 
+    def reference(self, built: Built) -> str | None:
+        """A folder is not pulled."""
+        return None
+
     @contextlib.asynccontextmanager
     async def deploying(self, line: Line) -> AsyncIterator[None]:
         """The deployment's lock, so that two deploys of one model follow each other."""

@@ -129,6 +129,9 @@ class Place(Protocol):
     def builder(self, state: State) -> Builder:
         """What makes releases."""
 
+    def reference(self, built: Built) -> str | None:
+        """What a cluster would pull the release by, with its digest; None where it cannot."""
+
     def deploying(self, line: Line) -> AbstractAsyncContextManager[None]:
         """Held during a whole deploy: what must not happen twice at once, and what comes first."""
 

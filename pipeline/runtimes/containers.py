@@ -17,7 +17,13 @@ import dagger
 from dagger import dag
 
 from pipeline import digest, resources
-from pipeline.runtimes.interface import Input, Invocation, Outcome, ToolNotFound
+from pipeline.runtimes.interface import (
+    VERSION_ARGUMENTS,
+    Input,
+    Invocation,
+    Outcome,
+    ToolNotFound,
+)
 from pipeline.tools.images import Images
 from pipeline.tools.interface import ToolImage
 
@@ -29,8 +35,6 @@ OUTPUT_LIMIT = 64 * 1024 * 1024  # bytes, for every output file
 SERVICE_MINUTES = 10
 
 VERSION = re.compile(r"\d+(?:\.\d+)+[\w.+-]*")
-# How a tool is asked for its version where it does not know `--version`.
-ASKED = {"opa": "version", "kustomize": "version", "kubeconform": "-v", "cosign": "version"}
 CERTIFICATES = "/etc/ssl/certs/mlifecycle-ca.pem"
 TRUST = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")
 
@@ -150,7 +154,7 @@ class Containers:
     async def version(self, tool: str) -> str | None:
         """What the program in the image says of itself; None when it cannot be had."""
         if tool not in self._versions:
-            asked = ASKED.get(tool, "--version")
+            asked = VERSION_ARGUMENTS.get(tool, "--version")
             call = Invocation(tool=tool, command=tool, arguments=(asked,), timeout=300)
             found = None
             with suppress(ToolNotFound):
@@ -169,6 +173,8 @@ class Containers:
             .with_file("/usr/local/bin/uv", uv, permissions=0o755)
             .with_mounted_cache("/root/.cache/uv", dag.cache_volume("mlifecycle-uv"))
             .with_env_variable("UV_LINK_MODE", "copy")
+            # Else every run of what is installed would compile it anew.
+            .with_env_variable("UV_COMPILE_BYTECODE", "1")
             .with_env_variable("UV_PYTHON_DOWNLOADS", "never")
             .with_env_variable("UV_NATIVE_TLS", "1")
         )

@@ -15,7 +15,13 @@ from pathlib import Path, PurePosixPath
 import anyio.to_thread
 
 from pipeline.runtimes import process
-from pipeline.runtimes.interface import Input, Invocation, Outcome, ToolNotFound
+from pipeline.runtimes.interface import (
+    VERSION_ARGUMENTS,
+    Input,
+    Invocation,
+    Outcome,
+    ToolNotFound,
+)
 
 OUTPUT_LIMIT = 64 * 1024 * 1024  # bytes, for each of stdout, stderr and every output file
 COPY_LIMIT = 32 * 1024 * 1024  # bytes, up to which an input is copied instead of linked
@@ -87,8 +93,9 @@ class Host:
         if program not in self._versions:
             found = _version_from_wheel(program)
             if found is None:
-                asked = Invocation(tool=tool, command=tool, arguments=("--version",), timeout=30)
-                outcome = await self.run(asked)
+                asked = VERSION_ARGUMENTS.get(tool, "--version")
+                call = Invocation(tool=tool, command=tool, arguments=(asked,), timeout=30)
+                outcome = await self.run(call)
                 match = VERSION.search(outcome.stdout) or VERSION.search(outcome.stderr)
                 found = match.group() if match else None
             self._versions[program] = found

@@ -25,6 +25,14 @@ class Held(Protocol):
         """`sha256:<hex>` or another name that changes with its content."""
 
 
+# How a program is asked for its version where it does not know `--version`.
+VERSION_ARGUMENTS = {
+    "cosign": "version",
+    "kubeconform": "-v",
+    "kustomize": "version",
+    "opa": "version",
+}
+
 # What can be laid out for a tool. A host is only given paths.
 Input = Path | Held
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -47,7 +47,7 @@ class Registry:
         if self.password is not None:
             image = image.with_registry_auth(host, self.username or "", self.password)
         try:
-            return await image.publish(f"{self.address}:{tag}")
+            return await image.publish(f"{self.address}:{_tag(tag)}")
         except dagger.QueryError as error:
             raise EnvironmentFailed(
                 f"The image cannot be published to {self.address}: {said_by(error)}",
@@ -56,15 +56,25 @@ class Registry:
             ) from None
 
 
+def _tag(version: str) -> str:
+    # A tag has no `+`, which a semantic version may have.
+    return version.replace("+", "_")
+
+
 @dataclass
 class ContainerPlace:
-    """The place with a container engine. `registry` is where a release that was proved goes."""
+    """The place with a container engine. `registry` is where a release that was proved goes.
+
+    `known` gives the catalog where this process can keep it by itself; else its program does, which
+    `tracking` tells where.
+    """
 
     runtime: Containers
     databases: Databases
     torch_index: str | None = None
     registry: Registry | None = None
     tracking: dagger.Secret | None = None
+    known: Callable[[State], Catalog] | None = None
     name: str = field(default="containers", init=False)
 
     def __post_init__(self) -> None:
@@ -75,12 +85,21 @@ class ContainerPlace:
         return {f"image {name}": r for name, r in self.runtime.images.references.items()}
 
     def catalog(self, state: State) -> Catalog:
-        """The catalog by its program: this process has no MLflow."""
+        """The catalog by its program where this process has no MLflow."""
+        if self.known is not None:
+            return self.known(state)
         return RemoteCatalog(CatalogProgram(self.runtime, self.tracking))
 
     def builder(self, state: State) -> ImageBuilder:
         """Images in the engine."""
         return ImageBuilder(self.runtime, state, self.databases, self.torch_index)
+
+    def reference(self, built: Built) -> str | None:
+        """The reference that publishing gives; without a registry one under the model's name."""
+        if not isinstance(built, ImageRelease):
+            return None
+        address = self.registry.address if self.registry else f"{built.namespace}/{built.name}"
+        return f"{address}:{_tag(built.version)}@{built.image_digest}"
 
     @contextlib.asynccontextmanager
     async def deploying(self, line: Line) -> AsyncIterator[None]:
