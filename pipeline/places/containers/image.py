@@ -29,6 +29,9 @@ from pipeline.tools import uv
 from pipeline.tools.interface import IMAGE
 
 ENVIRONMENT = "environment"
+# As serving/Dockerfile calls the addresses that it may be lent; arguments are called the same.
+ADDRESSES = ("package-index", "torch-index")
+CERTIFICATES = "certificates"
 # Two images of the same content have the same times: those of the epoch.
 EPOCH = "0"
 
@@ -107,21 +110,24 @@ class ImageBuilder:
             "SOURCE_DATE_EPOCH": EPOCH,
         }
         hidden = []
-        indexes = {"PACKAGE_INDEX": self.runtime.package_index, "TORCH_INDEX": self.torch_index}
-        for name, address in indexes.items():
+        for secret, address in zip(ADDRESSES, self._addresses(), strict=True):
             if address and "@" in address:
-                # The Dockerfile reads a secret of this name: arguments stay in the history.
-                hidden.append(dag.set_secret(name.lower().replace("_", "-"), address))
+                # The Dockerfile takes a secret for the argument: those are recorded.
+                hidden.append(dag.set_secret(secret, address))
             elif address:
-                arguments[name] = address
+                arguments[secret.upper().replace("-", "_")] = address
         if self.runtime.certificates is not None:
             trusted = await self.runtime.certificates.contents()
-            hidden.append(dag.set_secret("certificates", trusted))
-        return context.docker_build(
+            hidden.append(dag.set_secret(CERTIFICATES, trusted))
+        image = context.docker_build(
             target=TARGET,
             build_args=[dagger.BuildArg(name, value) for name, value in arguments.items()],
             secrets=hidden,
         )
+        for name in (*ADDRESSES, CERTIFICATES):
+            # What the build was lent stays mounted in the container that it gives.
+            image = image.without_mount(f"/run/secrets/{name}")
+        return image
 
     def _laid_out(self, manifest: Manifest, model: StoredModel, lock: Lock) -> Recipe:
         images = self.runtime.images
@@ -133,6 +139,9 @@ class ImageBuilder:
             {"python": images.python.reference, "uv": images.uv.reference},
             self.state.root / "images" / secrets.token_hex(8),
         )
+
+    def _addresses(self) -> tuple[str | None, str | None]:
+        return self.runtime.package_index, self.torch_index
 
     async def _digest(self, archive: dagger.File) -> str:
         # Not by its own digest: to find that, the engine would read all of it.

@@ -44,6 +44,8 @@ async def confined(image: dagger.Container, upload: Upload, run: str) -> dagger.
     python = "/environment/bin/python"
     return (
         image.with_user("0:0")
+        # The engine would wait for the first of its own checks; `ready` asks sooner.
+        .without_docker_healthcheck()
         .with_mounted_file(CONFINE, script)
         .with_mounted_temp("/tmp")  # noqa: S108
         .with_env_variable("MLIFECYCLE_RUN", run)

@@ -83,7 +83,7 @@ def _place(options: Options, pins: images.Images) -> ContainerPlace:
 
 
 def _catalog(state: State) -> Catalog:
-    """The same as the host's, so that `mlifecycle history` knows of both."""
+    """The same as the host's: this process has MLflow."""
     from pipeline.catalog.registry import MlflowCatalog
 
     return MlflowCatalog(state)
