@@ -113,11 +113,15 @@ class Bare:
 
 @dataclass
 class Elsewhere:
-    """A place whose `diary` says when a deploy was held, and that serves if `serves` is set."""
+    """A place whose `diary` says when a deploy was held, and that serves if `serves` is set.
+
+    `image` is what a cluster would pull the release by.
+    """
 
     diary: list[str] = field(default_factory=list)
     known: Known = field(default_factory=Known)
     serves: bool = True
+    image: str | None = None
     name: str = "elsewhere"
     runtime: Any = field(default_factory=Bare)
     engine: Any = None
@@ -130,6 +134,9 @@ class Elsewhere:
 
     def builder(self, state: State) -> Any:
         return ("builder for", state)
+
+    def reference(self, built: Built) -> str | None:
+        return self.image
 
     @contextlib.asynccontextmanager
     async def deploying(self, line: Line) -> AsyncIterator[None]:

@@ -22,7 +22,6 @@ from pipeline.environment import Environment
 from pipeline.errors import EnvironmentFailed, InvalidInput
 from pipeline.record import Outcome, RunRecord, StageReport
 from pipeline.release import Goal, Request, Result
-from pipeline.stages import build, govern, sbom, scan
 from pipeline.stages.interface import Context
 from pipeline.state import State
 
@@ -51,9 +50,8 @@ class Stages:
                 raise self.fail[stage]
             outcome = Outcome.DENIED if stage in self.no else Outcome.PASSED
             report = StageReport(stage=stage, outcome=outcome, summary="")
-            if stage != "build":
-                return report
-            return report, RELEASE if outcome is Outcome.PASSED else None
+            made = {"build": RELEASE if outcome is Outcome.PASSED else None, "render": b""}
+            return (report, made[stage]) if stage in made else report
 
         return run
 
@@ -61,9 +59,9 @@ class Stages:
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
     stages = Stages()
-    for module, name in ((govern, "govern"), (build, "build"), (scan, "scan"), (sbom, "sbom")):
-        monkeypatch.setattr(module, "run", stages.say(name))
-    monkeypatch.setattr(scan, "lint", stages.say("lint"))
+    for name in ("govern", "build", "scan", "sbom", "render"):
+        monkeypatch.setattr(f"pipeline.stages.{name}.run", stages.say(name))
+    monkeypatch.setattr("pipeline.stages.scan.lint", stages.say("lint"))
     return stages
 
 
@@ -120,6 +118,23 @@ def test_a_run_goes_as_far_as_its_goal(ask: Asked, goal: Goal, expected: list[st
     assert result.built == (RELEASE if "build" in expected else None)
     assert (result.served is not None) is (goal is Goal.DEPLOY)
     assert ask.recorded == result.record
+
+
+@pytest.mark.parametrize(
+    ("goal", "expected"),
+    [
+        (Goal.BUILD, BEFORE),
+        (Goal.RENDER, [*BEFORE, "render"]),
+        (Goal.EXAMINE, [*BEFORE, "scan", "sbom", "render"]),
+        (Goal.DEPLOY, [*BEFORE, "scan", "sbom", "render"]),
+    ],
+)
+def test_what_a_cluster_can_pull_has_its_objects(
+    ask: Asked, place: Elsewhere, goal: Goal, expected: list[str]
+) -> None:
+    place.image = "registry.example/it:1.2.0@sha256:" + "2" * 64
+    assert sorted(names(ask(goal).record)) == sorted(expected)
+    assert ask.recorded.stages[-1].stage == expected[-1]
 
 
 def test_a_record_says_where_the_run_was_and_with_what(ask: Asked) -> None:
