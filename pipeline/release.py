@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from pipeline import manifest as manifests
 from pipeline import rollout, runs
 from pipeline.environment import Environment
 from pipeline.errors import EnvironmentFailed, InvalidInput, MlifecycleError, Problem, first_of
+from pipeline.evidence import provenance
 from pipeline.line import Line, Stopped
 from pipeline.manifest import Manifest
 from pipeline.places.host import HostPlace
@@ -130,6 +132,8 @@ async def _checked(line: Line, goal: Goal) -> Built | None:
     if built is None:
         raise EnvironmentFailed("The build passed without a release.")
     line.run.note(release=built.digest)
+    said = provenance.statement(line.record, built, datetime.now(UTC))
+    write_atomically(line.folder / provenance.NAME, said)
     await _examine(line, built, goal)
     reference = line.place.reference(built)
     if reference is not None and goal in (Goal.RENDER, Goal.EXAMINE, Goal.DEPLOY):

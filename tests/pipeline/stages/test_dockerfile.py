@@ -14,6 +14,7 @@ import pytest
 
 from pipeline import release_folder
 from pipeline.places.containers import release as image_release
+from pipeline.places.containers.image import ADDRESSES, CERTIFICATES
 from pipeline.resources import folder
 from pipeline.tools import uv
 from serving.__main__ import RELEASE_DIGEST
@@ -94,9 +95,9 @@ def test_an_address_with_a_password_can_be_a_secret(stages: dict[str, list[Instr
     secret = re.compile("--mount=type=secret,id=([a-z-]+)")
     install = next(rest for rest in values(stages["environment"], "RUN") if secret.search(rest))
     names = secret.findall(install)
-    assert names == ["package-index", "torch-index"]
+    assert names == [*ADDRESSES, CERTIFICATES]
     arguments = {arg.partition("=")[0] for arg in values(stages["environment"], "ARG")}
-    assert {name.upper().replace("-", "_") for name in names} <= arguments
+    assert {name.upper().replace("-", "_") for name in ADDRESSES} <= arguments
 
 
 def test_what_changes_most_seldom_comes_first(final: list[Instruction]) -> None:

@@ -1,0 +1,1 @@
+"""Statements about what a run made: what they say can be checked by somebody else."""
