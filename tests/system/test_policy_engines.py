@@ -58,7 +58,7 @@ CORPUS = settings(
 def opa() -> Iterator[Path]:
     """The program, first on the path of tools."""
     if not PROGRAM.is_file():
-        pytest.fail(f"There is no {PROGRAM}. Run tests/system/tools/install_opa.sh.", pytrace=False)
+        pytest.fail(f"There is no {PROGRAM}. Run tests/system/tools/install.sh opa.", pytrace=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLIFECYCLE_TOOLS", str(PROGRAM.parent))
         yield PROGRAM
