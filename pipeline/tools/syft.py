@@ -22,6 +22,9 @@ PIN = ToolImage(
 )
 
 ENVIRONMENT = "environment"
+# Those of Python, and in an image those of its distribution.
+CATALOGERS = "python-installed-package-cataloger,dpkg-db-cataloger"
+SYSTEM_PURL = "pkg:deb/"
 CYCLONEDX = "sbom.cdx.json"
 SPDX = "sbom.spdx.json"
 
@@ -44,17 +47,28 @@ class Bill:
 
     @property
     def packages(self) -> tuple[Package, ...]:
-        """Every package with its canonical name, sorted."""
+        """Every Python package with its canonical name, sorted.
+
+        An image's bill lists the packages of its distribution besides: no lock of ours names them.
+        """
         found = [
             Package(
                 canonicalize_name(component["name"]),
                 component["version"],
                 vendored=not _is_top_level(component),
             )
-            for component in self.cyclonedx["components"]
-            if component["type"] == "library"
+            for component in self._libraries
+            if not str(component.get("purl", "")).startswith(SYSTEM_PURL)
         ]
         return tuple(sorted(found, key=lambda p: (p.name, p.version, p.vendored)))
+
+    @property
+    def _libraries(self) -> list[dict[str, Any]]:
+        return [each for each in self.cyclonedx["components"] if each["type"] == "library"]
+
+    def listed(self) -> list[tuple[str, str]]:
+        """Name and version of everything in it, sorted."""
+        return sorted((canonicalize_name(c["name"]), c["version"]) for c in self._libraries)
 
 
 def invocation(environment: Input) -> Invocation:
@@ -65,7 +79,7 @@ def invocation(environment: Input) -> Invocation:
         arguments=(
             *("scan", f"dir:{ENVIRONMENT}", "--quiet"),
             # Nothing but installed packages: what else the catalogers find in torch is test data.
-            *("--override-default-catalogers", "python-installed-package-cataloger"),
+            *("--override-default-catalogers", CATALOGERS),
             *("--source-name", ENVIRONMENT, "--source-version", "1"),
             *("--output", f"cyclonedx-json={CYCLONEDX}", "--output", f"spdx-json={SPDX}"),
         ),
@@ -99,7 +113,7 @@ def bill(files: Mapping[str, bytes]) -> Bill:
         documents.append(document)
     found = Bill(*documents)
     try:
-        left = sorted((p.name, p.version) for p in found.packages)
+        left = found.listed()
         right = sorted(
             (canonicalize_name(package["name"]), package["versionInfo"])
             for package in found.spdx["packages"]
