@@ -45,7 +45,8 @@ class RunRecord(BaseModel):
     """Everything that one run did: `runs/<id>/record.json`.
 
     `outcome` is None while the run goes on: a record that still says so after its process is gone
-    tells of a run that was interrupted. `policies` is the user's own folder, if there was one.
+    tells of a run that was interrupted. `policies` is the user's own folder, if there was one, and
+    `again` the command that does the run again, where it is not `mlifecycle` with the same words.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,6 +62,7 @@ class RunRecord(BaseModel):
     runtime: str
     policies: str | None = None
     policies_mode: str | None = None
+    again: str | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     started: datetime
     finished: datetime | None = None

@@ -45,8 +45,13 @@ class Goal(StrEnum):
     SCAN = "scan"
     SBOM = "sbom"
     RENDER = "render"
-    EXAMINE = "examine"
+    PUBLISH = "publish"
+    EVIDENCE = "evidence"
     DEPLOY = "deploy"
+
+
+# The goals for which a release is examined from all sides.
+WHOLE = (Goal.PUBLISH, Goal.EVIDENCE, Goal.DEPLOY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,8 @@ class Request:
     """What a caller asks for.
 
     `wait` is how many seconds another command on the same model may take first; `place` is where
-    the tools run and what is built goes.
+    the tools run and what is built goes. `again` is the command that does the run again, where that
+    is not the command line's.
     """
 
     goal: Goal
@@ -64,6 +70,7 @@ class Request:
     policies: Path | None = None
     policies_mode: str = "extend"
     wait: float = 600.0
+    again: str | None = None
     place: Place = field(default_factory=HostPlace)
 
 
@@ -136,7 +143,7 @@ async def _checked(line: Line, goal: Goal) -> Built | None:
     write_atomically(line.folder / provenance.NAME, said)
     await _examine(line, built, goal)
     reference = line.place.reference(built)
-    if reference is not None and goal in (Goal.RENDER, Goal.EXAMINE, Goal.DEPLOY):
+    if reference is not None and goal in (Goal.RENDER, *WHOLE):
         rendered, _ = await render.run(line.open("render"), line.manifest, reference)
         line.require(rendered)
     return built
@@ -154,9 +161,9 @@ async def _examine(line: Line, built: Built, goal: Goal) -> None:
 
     try:
         async with anyio.create_task_group() as group:
-            if goal in (Goal.SCAN, Goal.EXAMINE, Goal.DEPLOY):
+            if goal in (Goal.SCAN, *WHOLE):
                 group.start_soon(scanned)
-            if goal in (Goal.SBOM, Goal.EXAMINE, Goal.DEPLOY):
+            if goal in (Goal.SBOM, *WHOLE):
                 group.start_soon(inventoried)
     except ExceptionGroup as errors:
         raise first_of(errors) from None
@@ -202,6 +209,7 @@ async def _recorded(request: Request, manifest: Manifest) -> AsyncIterator[runs.
         version=spec.model.version,
         policies=request.policies,
         policies_mode=request.policies_mode,
+        again=request.again,
     )
     outcome, error = Outcome.FAILED, None
     try:

@@ -104,6 +104,7 @@ def start(
     policies: Path | None = None,
     policies_mode: str | None = None,
     versions: Mapping[str, str] | None = None,
+    again: str | None = None,
 ) -> Run:
     """Make the folder of a new run. Ids sort by their time of start, in UTC."""
     now = datetime.now(UTC)
@@ -125,6 +126,7 @@ def start(
         },
         policies=str(policies) if policies is not None else None,
         policies_mode=policies_mode if policies is not None else None,
+        again=again,
         started=now,
         pid=getpid(),
     )

@@ -132,7 +132,7 @@ class Mlifecycle:
         """Judge, build and examine the image, then push it; its reference by digest."""
         async with in_words():
             self._settings.destination(None)
-            ran = yes(await Session.open(self._settings).run(manifest, Goal.EXAMINE))
+            ran = yes(await Session.open(self._settings).run(manifest, Goal.PUBLISH))
             return await ran.publish()
 
     @function(cache="never")
@@ -167,7 +167,7 @@ class Mlifecycle:
         Nothing is started, published or registered, and a no does not fail the call.
         """
         async with in_words():
-            ran = await Session.open(self._settings).run(manifest, Goal.EXAMINE)
+            ran = await Session.open(self._settings).run(manifest, Goal.EVIDENCE)
             folder = await ran.evidence()
             return folder.with_new_file("summary.txt", ran.summary() + "\n")
 

@@ -34,6 +34,12 @@ from pipeline.state import State
 from pipeline.tools import images
 
 _FINDINGS = TypeAdapter(list[Finding])
+ENGINE = "v0.21.8"  # as dagger.json has it
+# What of the settings decides a run's result and can be said.
+NAMED = (
+    *("registry", "images", "package_index", "torch_index"),
+    *("trivy_db", "trivy_db_repository", "grype_db", "ca_certificates"),
+)
 KIND = "ModelDeployment"
 _KIND = re.compile(rb"^kind:\s*[\"']?ModelDeployment\b", re.MULTILINE)
 LARGEST_MANIFEST = 1024 * 1024  # bytes, as for a manifest on a disk
@@ -126,9 +132,25 @@ class Session:
             policies=policies,
             policies_mode=self.settings.policies_mode.value,
             place=place,
+            again=self._again(goal, path),
         )
         result = await release.run(request, Silent())
         return Ran(self, place, result)
+
+    def _again(self, goal: Goal, manifest: Path) -> str:
+        """The call that does the run again, in a checkout of the source.
+
+        Which module this is it cannot know by itself: the caller does.
+        """
+        settings = self.settings
+        words = ["dagger", "call", "-m", "MODULE", "--source", "."]
+        words += ["--environment", settings.environment.name]
+        if settings.policies is not None:
+            words += ["--policies", "POLICIES", "--policies-mode", settings.policies_mode.name]
+        for name in NAMED:
+            if (value := getattr(settings, name)) is not None:
+                words += ["--" + name.replace("_", "-"), _shown(name, value)]
+        return shlex.join([*words, goal.value, "--manifest", str(manifest)])
 
     async def _found(self, file: dagger.File) -> PurePosixPath:
         """Where in the source the manifest lies, by its name and content."""
@@ -190,7 +212,7 @@ class Ran:
 
     async def evidence(self) -> dagger.Directory:
         """The run's folder: record, summary, and every report."""
-        return await self.session.upload.folder(self.result.folder)
+        return (await self.session.upload.folder(self.result.folder)).without_file("lock")
 
     async def sbom(self, form: SbomFormat) -> dagger.File:
         """The bill of materials."""
@@ -211,34 +233,18 @@ class Ran:
 
     def reproduction(self) -> str:
         """The command, and the digests that say whether it is given the same."""
-        record, settings = self.result.record, self.session.settings
-        words = ["dagger", "call", "-m", "MODULE", "--source", "."]
-        words += ["--environment", settings.environment.name]
-        given = {
-            "--policies": settings.policies,
-            "--registry": settings.registry,
-            "--images": settings.images,
-            "--package-index": settings.package_index,
-            "--torch-index": settings.torch_index,
-            "--trivy-db": settings.trivy_db,
-            "--trivy-db-repository": settings.trivy_db_repository,
-            "--grype-db": settings.grype_db,
-            "--ca-certificates": settings.ca_certificates,
-        }
-        for flag, value in given.items():
-            if value is not None:
-                words += [flag, _shown(flag, value)]
-        words += [record.command, "--manifest", record.manifest]
+        record = self.result.record
         digests = {
             "module": f"mlifecycle {__version__}, {digest.short(_sources())} (MODULE above)",
-            "engine": "v0.21.8 or later",
+            "engine": ENGINE,
             "manifest": record.manifest_digest or "",
         }
         for stage in record.stages:
+            known = stage.inputs | stage.outputs
             for name in ("model", "lock", "policies", "release", "image"):
-                if name in (stage.inputs | stage.outputs):
-                    digests[name] = (stage.inputs | stage.outputs)[name]
-        lines = [f"reproduce   {shlex.join(words)}"]
+                if known.get(name, "").startswith("sha256:"):
+                    digests[name] = known[name]
+        lines = [f"reproduce   {record.again}"]
         lines += [f"            {name.ljust(9)} {value}" for name, value in digests.items()]
         return "\n".join(lines)
 
@@ -271,10 +277,10 @@ def _sources() -> str:
     )
 
 
-def _shown(flag: str, value: Any) -> str:
+def _shown(name: str, value: Any) -> str:
+    """An argument as it may be shown: without a password, and for a file its name."""
     if not isinstance(value, str):
-        return flag.removeprefix("--").upper()
-    # Whatever is in an address before the @ is a credential.
+        return name.upper().replace("_", "-")
     scheme, separator, rest = value.partition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else value
 

@@ -38,9 +38,13 @@ def value(actual: JsonValue) -> str:
 
 def command(record: RunRecord) -> str:
     """The command that does this run again."""
+    if record.again is not None:
+        return record.again
     words = record.command.removeprefix("mlifecycle ").split()
     if len(words) == 1 and record.manifest:
         words += ["--manifest", record.manifest, "--environment", record.environment]
+    if record.runtime == "containers":
+        words += ["--runtime", "dagger"]
     if record.policies is not None:
         words += ["--policies", record.policies, "--policies-mode", record.policies_mode or ""]
     return shlex.join(["mlifecycle", *words])

@@ -106,7 +106,7 @@ def names(record: RunRecord) -> list[str]:
         (Goal.BUILD, BEFORE),
         (Goal.SCAN, [*BEFORE, "scan"]),
         (Goal.SBOM, [*BEFORE, "sbom"]),
-        (Goal.EXAMINE, [*BEFORE, "scan", "sbom"]),
+        (Goal.EVIDENCE, [*BEFORE, "scan", "sbom"]),
         (Goal.DEPLOY, [*BEFORE, "scan", "sbom"]),
     ],
 )
@@ -125,7 +125,7 @@ def test_a_run_goes_as_far_as_its_goal(ask: Asked, goal: Goal, expected: list[st
     [
         (Goal.BUILD, BEFORE),
         (Goal.RENDER, [*BEFORE, "render"]),
-        (Goal.EXAMINE, [*BEFORE, "scan", "sbom", "render"]),
+        (Goal.EVIDENCE, [*BEFORE, "scan", "sbom", "render"]),
         (Goal.DEPLOY, [*BEFORE, "scan", "sbom", "render"]),
     ],
 )

@@ -1,4 +1,7 @@
-"""Each CI wrapper's command, run as it stands there, says what a run at a desk says."""
+"""Each CI wrapper's command, run as it stands there, says what a run at a desk says.
+
+On the small module: what the wrappers add is the command, not the model.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls import EXAMPLES, dagger, images, model_repository, needs_engine, needs_registry, registry
+import small_module
+from calls import EXAMPLES, dagger, images, needs_engine, needs_registry, registry
 from wrappers import WRAPPERS, command_of, evidence_of
 
 MLIFECYCLE = Path(sys.executable).with_name("mlifecycle")
 DENIED = EXAMPLES / "invalid" / "MG-ACC-001.yaml"
-GOOD = EXAMPLES / "valid" / "model-manifest.yaml"
 # A catalog of each call's own: what one wrapper deployed is nothing to the next.
 SECRETS = {
     "MLFLOW_TRACKING_URI": "sqlite:////tmp/catalog.db",
@@ -28,12 +31,22 @@ pytestmark = [needs_engine, needs_registry]
 
 @pytest.fixture(scope="module")
 def denied(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return model_repository(tmp_path_factory.mktemp("denied"), DENIED)
+    folder = tmp_path_factory.mktemp("denied") / "models"
+    shutil.copy(DENIED, small_module.submit(folder))
+    return repository_of(folder)
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return model_repository(tmp_path_factory.mktemp("good"), GOOD)
+    folder = tmp_path_factory.mktemp("good") / "models"
+    small_module.submit(folder)
+    return repository_of(folder)
+
+
+def repository_of(folder: Path) -> Path:
+    make = ["git", "init", "--quiet", str(folder)]
+    subprocess.run(make, check=True)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +55,10 @@ def records() -> dict[Path, dict[str, Any]]:
     return {}
 
 
-def run(command: list[str], repository: Path) -> subprocess.CompletedProcess[str]:
-    """A wrapper's command with the tests' registry and images in the place of the public ones."""
+def run(command: list[str], repository: Path, module: Path) -> subprocess.CompletedProcess[str]:
+    """A wrapper's command on `module`, with the tests' registry and images."""
     words = list(command)
+    words[words.index("-m") + 1] = str(module)
     words[words.index("--registry") + 1] = registry("wrappers/fraud-detector")
     at = words.index("--source")
     words[at:at] = images()
@@ -52,11 +66,11 @@ def run(command: list[str], repository: Path) -> subprocess.CompletedProcess[str
     return dagger(repository, *words, **SECRETS)
 
 
-def evidence(wrapper: Path, repository: Path) -> dict[str, Any]:
+def evidence(wrapper: Path, repository: Path, module: Path) -> dict[str, Any]:
     """The record that the wrapper's second command exports."""
     folder = repository / "evidence"
     shutil.rmtree(folder, ignore_errors=True)
-    done = run(evidence_of(wrapper), repository)
+    done = run(evidence_of(wrapper), repository, module)
     assert done.returncode == 0, done.stderr
     reports = {path.name for path in (folder / "reports").iterdir()}
     assert {"mlifecycle.sarif", "junit.xml"} <= reports
@@ -106,12 +120,12 @@ def digests(record: dict[str, Any]) -> dict[str, dict[str, str]]:
 
 @EACH
 def test_a_denied_model_stops_the_job_and_leaves_its_evidence(
-    wrapper: Path, denied: Path, records: dict[Path, dict[str, Any]]
+    wrapper: Path, denied: Path, small: Path, records: dict[Path, dict[str, Any]]
 ) -> None:
-    done = run(command_of(wrapper), denied)
+    done = run(command_of(wrapper), denied, small)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "MG-ACC-001" in done.stderr
-    record = evidence(wrapper, denied)
+    record = evidence(wrapper, denied, small)
     assert record["outcome"] == "denied"
     assert judged(record) == judged(at_a_desk(denied))
     assert digests(record) == digests(records.setdefault(denied, record))
@@ -119,12 +133,12 @@ def test_a_denied_model_stops_the_job_and_leaves_its_evidence(
 
 @EACH
 def test_a_good_model_is_deployed_and_leaves_its_evidence(
-    wrapper: Path, good: Path, records: dict[Path, dict[str, Any]]
+    wrapper: Path, good: Path, small: Path, records: dict[Path, dict[str, Any]]
 ) -> None:
-    done = run(command_of(wrapper), good)
+    done = run(command_of(wrapper), good, small)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "fraud-detector 1.2.0" in done.stdout
-    record = evidence(wrapper, good)
+    record = evidence(wrapper, good, small)
     assert record["outcome"] == "passed"
     assert judged(record) == judged(at_a_desk(good))
     assert digests(record) == digests(records.setdefault(good, record))

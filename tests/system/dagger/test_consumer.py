@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import small_module
 from calls import (
     EXAMPLES,
     REPOSITORY,
     dagger,
     images,
-    model_repository,
     needs_engine,
     needs_registry,
     registry,
@@ -41,16 +41,13 @@ pytestmark = needs_engine
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the repository, in which files may be put where the SDK would have put them."""
-    copy = tmp_path_factory.mktemp("checkout")
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(listing, cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    for name in filter(None, listed.stdout.split("\0")):
-        if (REPOSITORY / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(REPOSITORY / name, copy / name)
-    make = ["git", "init", "--quiet", str(copy)]
-    subprocess.run(make, check=True)
+    """The small module with the consumers where they lie in the repository.
+
+    Files may be put into it where the SDK would have put them.
+    """
+    copy = small_module.make(tmp_path_factory.mktemp("checkout"))
+    for name in ("consumer", "consumer-dang"):
+        shutil.copytree(EXAMPLES / name, copy / "examples" / name)
     return copy
 
 
@@ -96,14 +93,14 @@ def modules(checkout: Path, request: pytest.FixtureRequest) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    manifest = EXAMPLES / "valid" / "model-manifest.yaml"
-    return model_repository(tmp_path_factory.mktemp("good"), manifest)
+    return small_module.submit(tmp_path_factory.mktemp("good") / "models").parent
 
 
 @pytest.fixture(scope="module")
 def denied(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    manifest = EXAMPLES / "invalid" / "MG-ACC-001.yaml"
-    return model_repository(tmp_path_factory.mktemp("denied"), manifest)
+    manifest = small_module.submit(tmp_path_factory.mktemp("denied") / "models")
+    shutil.copy(EXAMPLES / "invalid" / "MG-ACC-001.yaml", manifest)
+    return manifest.parent
 
 
 def call(
