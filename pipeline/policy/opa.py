@@ -29,7 +29,13 @@ class Opa:
         """As the runtime knows it. Raises EnvironmentFailed when there is no opa."""
         found = await self.runtime.version("opa")
         if found is None:
-            raise EnvironmentFailed("There is no opa to judge with.", "See `mlifecycle doctor`.")
+            # To call it is to hear why: it is not installed, or its image is out of reach.
+            call = Invocation(tool="opa", command="opa", arguments=("version",), timeout=60)
+            try:
+                await self.runtime.run(call)
+            except ToolNotFound as error:
+                raise EnvironmentFailed(str(error)) from None
+            raise EnvironmentFailed("The opa that is here tells no version.", "Install another.")
         return found
 
     async def evaluate(self, bundle: Bundle, query: str, document: Mapping[str, Any]) -> Any:
