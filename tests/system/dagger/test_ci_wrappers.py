@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import small_module
-from calls import EXAMPLES, dagger, images, needs_engine, needs_registry, registry
+from calls import EXAMPLES, dagger, images, needs_registry, registry
 from wrappers import WRAPPERS, command_of, evidence_of
 
 MLIFECYCLE = Path(sys.executable).with_name("mlifecycle")
@@ -26,7 +26,7 @@ SECRETS = {
 }
 EACH = pytest.mark.parametrize("wrapper", WRAPPERS, ids=lambda path: path.name)
 
-pytestmark = [needs_engine, needs_registry]
+pytestmark = needs_registry
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ from calls import (
     REPOSITORY,
     dagger,
     images,
-    needs_engine,
     needs_registry,
     registry,
 )
@@ -35,8 +34,6 @@ strict = True
 [mypy-dagger_gen]
 follow_imports = silent
 """
-
-pytestmark = needs_engine
 
 
 @pytest.fixture(scope="module")

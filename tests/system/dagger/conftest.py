@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import small_module
+from calls import CLI, dagger, images
+
+sys.path.append(str(Path(__file__).parents[2] / "pipeline" / "tools"))
+
+import image_inputs
+
+ABSENT = 'No engine is named. Run this first: eval "$(tests/system/engine/up.sh)"'
+
+
+class Call(Protocol):
+    """`dagger call` in the small module; `variables` are the environment's."""
+
+    def __call__(
+        self,
+        *arguments: str | Path,
+        source: Path | None = None,
+        module: Path | None = None,
+        **variables: str,
+    ) -> subprocess.CompletedProcess[str]: ...
+
+
+class Ask(Protocol):
+    """A query of the small module; see `asking.py`. `$images` is there for every query."""
+
+    def __call__(
+        self,
+        query: str,
+        *,
+        module: Path | None = None,
+        folders: Mapping[str, Path] | None = None,
+        files: Mapping[str, Path] | None = None,
+    ) -> Any: ...
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _engine() -> None:
+    if CLI not in os.environ:
+        pytest.fail(ABSENT, pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small module's folder."""
+    return small_module.make(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="session")
+def good(small: Path) -> Path:
+    """The manifest of the submission that comes with the small module."""
+    return small / small_module.GOOD
+
+
+@pytest.fixture(scope="session")
+def call(small: Path) -> Call:
+    def call(
+        *arguments: str | Path,
+        source: Path | None = None,
+        module: Path | None = None,
+        **variables: str,
+    ) -> subprocess.CompletedProcess[str]:
+        options = [*images(), *(["--source", source] if source else [])]
+        return dagger(module or small, "call", *options, *arguments, **variables)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def ask(small: Path) -> Ask:
+    def ask(
+        query: str,
+        *,
+        module: Path | None = None,
+        folders: Mapping[str, Path] | None = None,
+        files: Mapping[str, Path] | None = None,
+    ) -> Any:
+        question = {
+            "module": str(module or small),
+            "query": query,
+            "folders": {name: str(path) for name, path in (folders or {}).items()},
+            "files": {name: str(path) for name, path in (files or {}).items()},
+        }
+        ours = images()
+        question["files"] |= {"images": ours[1]} if ours else {}
+        program = Path(__file__).with_name("asking.py")
+        done = dagger(small, "run", sys.executable, program, stdin=json.dumps(question))
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    return ask
+
+
+@dataclass(frozen=True)
+class Databases:
+    """Small vulnerability databases as the module takes them, and the options that give them."""
+
+    trivy: Path
+    grype: Path
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """As a query names them: `trivyDb: $trivy, grypeDb: $grype`."""
+        return {"trivy": self.trivy, "grype": self.grype}
+
+    @property
+    def options(self) -> list[str]:
+        return ["--trivy-db", str(self.trivy), "--grype-db", str(self.grype)]
+
+
+def made(folder: Path, age: timedelta = timedelta()) -> Databases:
+    """Databases that were built `age` ago, in the archives that their makers publish."""
+    absent = [
+        name
+        for name in ("trivy-database", "grype-database", "grype")
+        if not (image_inputs.PROGRAMS / name).is_file()
+    ]
+    if absent:
+        pytest.fail(
+            f"There is no {', '.join(absent)} in {image_inputs.PROGRAMS}. Run "
+            "tests/system/databases/install.sh and tests/system/tools/install.sh grype.",
+            pytrace=False,
+        )
+    image_inputs.for_grype(folder / "grype", age)
+    trivy = image_inputs.for_trivy(folder / "trivy", age)
+    with tarfile.open(folder / "db.tar.gz", "w:gz") as archive:
+        for path in trivy.values():
+            archive.add(path, path.name)
+    return Databases(folder / "db.tar.gz", folder / "grype" / "database.tar")
+
+
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Databases:
+    """Of today. Without any, every scan would try to fetch the public ones."""
+    return made(tmp_path_factory.mktemp("databases"))

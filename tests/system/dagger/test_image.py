@@ -1,0 +1,190 @@
+"""The image that is built: what is in it, as what it runs, under which name it is published."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import socket
+import subprocess
+import tarfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from calls import CLI, STOCK, images, needs_registry, registry
+from conftest import Ask, Call, Databases
+from small_module import OWN
+
+MANIFEST_KIND = "application/vnd.oci.image.manifest.v1+json"
+# The one image, asked for all that can be asked of it.
+BUILT = """
+{
+  mlifecycle(source: $folder, images: $images) {
+    build(manifest: $manifest) {
+      digest release version
+      container {
+        user entrypoint
+        envVariables { name value }
+        labels { name value }
+        exposedPorts { port }
+      }
+      cyclonedx: sbom { contents }
+      spdx: sbom(format: SPDX) { contents }
+      %s
+    }
+  }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def image(ask: Ask, good: Path) -> dict[str, Any]:
+    query = BUILT % ("" if STOCK else f'publish(address: "{registry("small/by-build")}")')
+    answer = ask(query, folders={"folder": good.parent}, files={"manifest": good})
+    return dict(answer["mlifecycle"]["build"])
+
+
+def values(pairs: list[dict[str, str]]) -> dict[str, str]:
+    return {pair["name"]: pair["value"] for pair in pairs}
+
+
+def locked() -> set[tuple[str, str]]:
+    """The packages of the small module's lock."""
+    text = (next(OWN.glob("*.lock.txt"))).read_text()
+    return set(re.findall(r"^([a-z]\S*)==(\S+)", text, re.MULTILINE))
+
+
+def test_the_image_says_which_release_it_holds(image: dict[str, Any]) -> None:
+    labels = values(image["container"]["labels"])
+    assert labels["org.opencontainers.image.revision"] == image["release"]
+    assert labels["org.opencontainers.image.version"] == image["version"] == "1.2.0"
+    variables = values(image["container"]["envVariables"])
+    assert variables["MLIFECYCLE_RELEASE_DIGEST"] == image["release"]
+
+
+def test_the_image_runs_the_server_as_a_number(image: dict[str, Any]) -> None:
+    container = image["container"]
+    assert container["user"] == "10001:10001"
+    assert container["entrypoint"][0] == "/environment/bin/python"
+    assert container["exposedPorts"] == [{"port": 8000}]
+
+
+def test_the_bill_of_materials_names_what_is_installed(image: dict[str, Any]) -> None:
+    bill = json.loads(image["cyclonedx"]["contents"])
+    assert bill["bomFormat"] == "CycloneDX"
+    assert bill["specVersion"] >= "1.5"
+    listed = {(part["name"], part.get("version")) for part in bill["components"]}
+    assert locked() < listed
+    assert all(part["type"] and part["name"] for part in bill["components"])
+
+
+def test_the_bill_of_materials_is_there_as_spdx_as_well(image: dict[str, Any]) -> None:
+    bill = json.loads(image["spdx"]["contents"])
+    assert bill["spdxVersion"] == "SPDX-2.3"
+    assert bill["SPDXID"] == "SPDXRef-DOCUMENT"
+    listed = {(part["name"], part.get("versionInfo")) for part in bill["packages"]}
+    assert locked() < listed
+    names = [part["SPDXID"] for part in bill["packages"]]
+    assert len(names) == len(set(names))
+
+
+def pulled(reference: str) -> tuple[str, dict[str, Any]]:
+    """The digest of what the registry holds under a reference, and the image's configuration."""
+    address, _, digest = reference.partition("@")
+    host, _, name = address.rpartition(":")[0].partition("/")
+    wanted = urllib.request.Request(
+        f"http://{host}/v2/{name}/manifests/{digest}", headers={"accept": MANIFEST_KIND}
+    )
+    with urllib.request.urlopen(wanted, timeout=60) as reply:
+        manifest = reply.read()
+    blob = json.loads(manifest)["config"]["digest"]
+    with urllib.request.urlopen(f"http://{host}/v2/{name}/blobs/{blob}", timeout=60) as reply:
+        configuration: dict[str, Any] = json.load(reply)
+    return "sha256:" + hashlib.sha256(manifest).hexdigest(), configuration
+
+
+@needs_registry
+def test_it_is_published_under_the_digest_that_the_build_told(image: dict[str, Any]) -> None:
+    repository = registry("small/by-build")
+    assert image["publish"] == f"{repository}:1.2.0@{image['digest']}"
+    digest, configuration = pulled(image["publish"])
+    assert digest == image["digest"]
+    assert configuration["config"]["User"] == "10001:10001"
+
+
+@needs_registry
+def test_publish_pushes_the_same_image(
+    call: Call, image: dict[str, Any], good: Path, databases: Databases
+) -> None:
+    there = registry("small/by-publish")
+    options = ["--registry", there, *databases.options]
+    done = call(*options, "publish", "--manifest", good, source=good.parent)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"{there}:1.2.0@{image['digest']}"
+    assert pulled(done.stdout.strip())[0] == image["digest"]
+
+
+def test_nothing_is_published_without_an_address(call: Call, good: Path) -> None:
+    done = call("publish", "--manifest", good, source=good.parent)
+    assert done.returncode == 1
+    assert "--registry" in done.stderr.rpartition("Error: ")[2]
+
+
+def test_the_archive_holds_that_image(
+    call: Call, image: dict[str, Any], good: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "image.tar"
+    done = call("build", "--manifest", good, "tarball", "-o", target, source=good.parent)
+    assert done.returncode == 0, done.stderr
+    with tarfile.open(target) as archive:
+        index: Any = json.load(archive.extractfile("index.json"))  # type: ignore[arg-type]
+        # `docker load` reads this one.
+        assert archive.getmember("manifest.json").size
+    assert [entry["digest"] for entry in index["manifests"]] == [image["digest"]]
+
+
+@contextmanager
+def serving(module: Path, *function: str | Path) -> Iterator[str]:
+    """The address at which a function's service answers, as long as the call goes on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [os.environ[CLI], "call", *images(), *function, "up", "--ports", f"{port}:8000"]
+    running = subprocess.Popen(
+        list(map(str, command)),
+        cwd=module,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 300
+        while running.poll() is None and time.monotonic() < deadline:
+            try:
+                urllib.request.urlopen(f"{address}/ready", timeout=5).close()
+            except OSError:
+                time.sleep(0.3)
+            else:
+                break
+        yield address
+    finally:
+        running.terminate()
+        running.wait(60)
+
+
+def test_serve_answers_on_this_machine(small: Path, image: dict[str, Any], good: Path) -> None:
+    with serving(small, "serve", "--manifest", good) as address:
+        with urllib.request.urlopen(f"{address}/model/info", timeout=30) as reply:
+            info = json.load(reply)
+        assert info["release"] == image["release"]
+        with urllib.request.urlopen(f"{address}/process", timeout=30) as reply:
+            process = json.load(reply)
+    # The image's own user, and the first process: signals reach it.
+    assert process["status"]["Uid"].split() == ["10001"] * 4
+    assert process["writable"] == ["/tmp"]  # noqa: S108
