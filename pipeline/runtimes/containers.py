@@ -230,9 +230,7 @@ class Containers:
         for variable in sorted(call.environment):
             container = with_address(container, variable, call.environment[variable])
         if call.network:
-            now = datetime.now(UTC)
-            slot = f"{now:%Y-%m-%d} {(now.hour * 60 + now.minute) // SERVICE_MINUTES}"
-            container = container.with_env_variable("MLIFECYCLE_ASKED", slot)
+            container = container.with_env_variable("MLIFECYCLE_ASKED", slot(SERVICE_MINUTES))
         return container.with_exec([program, *call.arguments], expect=dagger.ReturnType.ANY)
 
     async def _mounted(
@@ -268,7 +266,13 @@ class Containers:
 _UNREACHABLE = ("failed to resolve", "failed to fetch", "pull access", "not found: ", "manifest")
 
 
-def said_by(error: dagger.QueryError) -> str:
+def slot(minutes: int) -> str:
+    """A name for now that holds for up to `minutes`: what was kept under it ends with it."""
+    now = datetime.now(UTC)
+    return f"{now:%Y-%m-%d} {(now.hour * 60 + now.minute) // minutes} of {minutes} min"
+
+
+def said_by(error: Exception) -> str:
     """The engine's message on one line."""
     return " ".join(str(error).split())[:600].rstrip(".") + "."
 

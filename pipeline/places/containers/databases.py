@@ -6,14 +6,22 @@ decides whether that is a no.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
+import anyio
 import dagger
 from dagger import dag
 
 from pipeline.progress import Progress
-from pipeline.runtimes.containers import Containers, HeldFile, HeldFolder, said_by
+from pipeline.runtimes.containers import (
+    SERVICE_MINUTES,
+    Containers,
+    HeldFile,
+    HeldFolder,
+    said_by,
+    slot,
+)
 from pipeline.runtimes.interface import Input
 from pipeline.tools import grype, trivy
 
@@ -21,6 +29,10 @@ from pipeline.tools import grype, trivy
 HOURS = 6
 FETCHED = "/fetched"
 VOLUME = "/databases"
+
+
+class Unavailable(Exception):
+    """A database could not be fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +53,16 @@ class Databases:
         """The databases by the names that the scanners read them under, as far as there are any."""
         found: dict[str, Input] = {}
         progress.step("fetching the vulnerability databases")
-        for fetch in (self._trivy, self._grype):
+
+        async def have(fetch: Callable[[], Awaitable[dict[str, Input]]]) -> None:
             try:
-                found |= await fetch()
-            except dagger.QueryError as error:
+                found.update(await fetch())
+            except (dagger.QueryError, Unavailable) as error:
                 progress.step(f"a vulnerability database cannot be had: {said_by(error)[:200]}")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(have, self._trivy)
+            group.start_soon(have, self._grype)
         return found
 
     async def _trivy(self) -> dict[str, Input]:
@@ -100,7 +117,6 @@ class Databases:
         step can change it.
         """
         image = self.runtime.images.by_name[tool]
-        now = datetime.now(UTC)
         volume = dag.cache_volume(f"mlifecycle-{tool}-database")
         updated = (
             self.runtime.trusting(dag.container().from_(image.reference))
@@ -109,9 +125,14 @@ class Databases:
             .with_mounted_cache(VOLUME, volume, sharing=dagger.CacheSharingMode.LOCKED)
             .with_env_variable("GRYPE_DB_CACHE_DIR", VOLUME)
             .with_env_variable("GRYPE_CHECK_FOR_APP_UPDATE", "false")
-            .with_env_variable("MLIFECYCLE_FETCHED", f"{now:%Y-%m-%d} {now.hour // HOURS}")
-            .with_exec([image.program, *arguments])
+            .with_env_variable("MLIFECYCLE_FETCHED", slot(HOURS * 60))
+            .with_env_variable("MLIFECYCLE_TRIED", slot(SERVICE_MINUTES))
+            # A failure is kept as well: to find the address out of reach takes a while each time.
+            .with_exec([image.program, *arguments], expect=dagger.ReturnType.ANY)
         )
+        if await updated.exit_code():
+            said = (await updated.stderr() or await updated.stdout()).strip().splitlines()
+            raise Unavailable(f"{tool} says: {said[-1] if said else 'nothing'}")
         # The tool's image may have no shell to copy with.
         copied = (
             dag.container()
@@ -119,7 +140,7 @@ class Databases:
             .with_user("0")
             .with_mounted_cache(VOLUME, volume, sharing=dagger.CacheSharingMode.LOCKED)
             .with_env_variable("MLIFECYCLE_FETCHED", await updated.stderr())
-            .with_env_variable("MLIFECYCLE_AT", f"{now:%Y-%m-%d} {now.hour // HOURS}")
+            .with_env_variable("MLIFECYCLE_AT", slot(HOURS * 60))
             .with_exec(
                 [
                     *("python", "-I", "-c"),
