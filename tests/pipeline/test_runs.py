@@ -113,7 +113,7 @@ def test_a_killed_run_is_interrupted(state: State) -> None:
 
 def test_the_lock_does_not_pass_to_programs_that_a_run_starts(state: State) -> None:
     run = begin(state)
-    with subprocess.Popen(["sleep", "600"]) as child:  # noqa: S607
+    with subprocess.Popen(["sleep", "600"]) as child:
         run._lock.close()
         status = runs.load(state, run.record.id).status
         child.kill()

@@ -48,7 +48,7 @@ def run(runtime: Host, **fields: object) -> Outcome:
 
 
 def alive(pid: int) -> bool:
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)  # noqa: S607
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
     return state.returncode == 0 and not state.stdout.startswith("Z")
 
 
