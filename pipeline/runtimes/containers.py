@@ -24,6 +24,7 @@ from pipeline.runtimes.interface import (
     Outcome,
     ToolNotFound,
 )
+from pipeline.tools import uv
 from pipeline.tools.images import Images
 from pipeline.tools.interface import ToolImage
 
@@ -34,6 +35,8 @@ OUTPUT_LIMIT = 64 * 1024 * 1024  # bytes, for every output file
 # as its inputs are the same, and what a service knows is none of them.
 SERVICE_MINUTES = 10
 
+# What the engine adds to its messages for its own tracing.
+_TRACE = re.compile(r"\s*\[traceparent:[^\]]*\]")
 VERSION = re.compile(r"\d+(?:\.\d+)+[\w.+-]*")
 CERTIFICATES = "/etc/ssl/certs/mlifecycle-ca.pem"
 TRUST = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")
@@ -253,7 +256,7 @@ class Containers:
         """The engine could not run it: its image is out of reach, or holds no such program."""
         said = said_by(error)
         reference = image.reference if image else self.images.python.reference
-        if any(sign in said for sign in _UNREACHABLE):
+        if any(sign in str(error) for sign in _UNREACHABLE):
             raise ToolNotFound(
                 call.tool,
                 f"Its image {reference} cannot be had: {said} Name one that this engine reaches in "
@@ -273,8 +276,11 @@ def slot(minutes: int) -> str:
 
 
 def said_by(error: Exception) -> str:
-    """The engine's message on one line."""
-    return " ".join(str(error).split())[:600].rstrip(".") + "."
+    """The engine's message on one line, with what a step printed that failed."""
+    said = _TRACE.sub("", str(error))
+    if isinstance(error, dagger.ExecError):
+        said += f": {uv.complaint(Outcome(error.exit_code, error.stdout, error.stderr))}"
+    return " ".join(said.split())[:600].rstrip(".") + "."
 
 
 def with_address(container: dagger.Container, variable: str, value: str | None) -> dagger.Container:

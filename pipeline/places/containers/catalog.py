@@ -58,4 +58,7 @@ class CatalogProgram:
         try:
             return await ran.exit_code(), await ran.stdout()
         except dagger.QueryError as error:
-            raise EnvironmentFailed(f"The catalog cannot be asked: {said_by(error)}") from None
+            raise EnvironmentFailed(
+                f"The catalog cannot be asked: {said_by(error)}",
+                "Check the package index and the network of the engine's containers.",
+            ) from None
