@@ -78,8 +78,8 @@ class Rollout:
         """
         before = await self.target.current()
         context = self.open_stage(deploy.NAME)
-        if taken := await self._taken(release, event.environment):
-            self.keep(_denied(release, taken))
+        if said := await taken(self.catalog, release, event.environment):
+            self.keep(said)
             return None
         start = functools.partial(self.target.start, release)
         report, candidate = await deploy.run(context, start, release, before)
@@ -178,24 +178,33 @@ class Rollout:
             )
         )
 
-    async def _taken(self, release: Release, environment: Environment) -> Violation | None:
-        """Where it binds, a version that has served once means that release for good."""
-        if environment not in BINDING:
-            return None
-        history = await anyio.to_thread.run_sync(
-            self.catalog.history, release.name, release.namespace
-        )
-        bound = bound_release(history, release.version)
-        if bound in (None, release.digest):
-            return None
-        return Violation(
-            id="DP-VER-001",
-            title="A version that has served means one release",
-            path="spec.model.version",
-            actual=f"{release.version}, which has served as {bound}",
-            expected=f"a version that no release but {release.digest} has served under",
-            remedy="Raise spec.model.version.",
-        )
+
+async def taken(catalog: Catalog, release: Built, environment: Environment) -> StageReport | None:
+    """The no to a release whose version means another one already; None where it may be used.
+
+    Where it binds, a version that has served once means that release for good.
+    """
+    if environment not in BINDING:
+        return None
+    history = await anyio.to_thread.run_sync(catalog.history, release.name, release.namespace)
+    bound = bound_release(history, release.version)
+    if bound in (None, release.digest):
+        return None
+    violation = Violation(
+        id="DP-VER-001",
+        title="A version that has served means one release",
+        path="spec.model.version",
+        actual=f"{release.version}, which has served as {bound}",
+        expected=f"a version that no release but {release.digest} has served under",
+        remedy="Raise spec.model.version.",
+    )
+    return StageReport(
+        stage=deploy.NAME,
+        outcome=Outcome.DENIED,
+        summary=f"{release.version} already means another release",
+        inputs={"release": release.digest},
+        violations=(violation,),
+    )
 
 
 def _silent(report: StageReport, url: str, error: OSError) -> StageReport:
@@ -208,16 +217,6 @@ def _silent(report: StageReport, url: str, error: OSError) -> StageReport:
         remedy="Read the server's log (`mlifecycle logs`).",
     )
     return report.model_copy(update={"outcome": Outcome.DENIED, "violations": (violation,)})
-
-
-def _denied(release: Release, violation: Violation) -> StageReport:
-    return StageReport(
-        stage=deploy.NAME,
-        outcome=Outcome.DENIED,
-        summary=f"{release.version} already means another release",
-        inputs={"release": release.digest},
-        violations=(violation,),
-    )
 
 
 def evidence_of(record: RunRecord) -> bytes:

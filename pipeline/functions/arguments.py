@@ -114,7 +114,7 @@ GrypeDatabase = Annotated[
     dagger.File | None, Doc("grype's vulnerability database: what grype db import takes")
 ]
 Certificates = Annotated[
-    dagger.File | None, Doc("Certificates (PEM) that are trusted besides, for a company's proxy")
+    dagger.File | None, Doc("Certificates (PEM) that are trusted, in the place of the public ones")
 ]
 Tracking = Annotated[
     dagger.Secret | None,

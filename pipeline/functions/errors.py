@@ -38,6 +38,8 @@ def _message(error: BaseException) -> str:
             return f"failed: {error}"
         case dagger.QueryError():
             return f"failed: the engine says: {said_by(error)}"
+        case dagger.DaggerError():
+            return f"failed: the engine went away: {said_by(error)} Call it again."
         case OSError():
             return f"failed: {error}. See that the engine's disk has room."
     return (

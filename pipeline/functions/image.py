@@ -13,7 +13,7 @@ from pipeline.functions.running import Session, yes
 from pipeline.functions.scan_report import ScanReport
 from pipeline.functions.sdk import field, function, object_type
 from pipeline.functions.settings import Settings
-from pipeline.places.containers.place import Registry
+from pipeline.places.containers.place import Registry, host_of
 from pipeline.places.containers.service import PORT
 from pipeline.release import Goal
 
@@ -61,11 +61,15 @@ class Image:
     ) -> str:
         """Push it, and give its reference by digest. Nothing is judged here: scan it first."""
         async with in_words():
-            return await Registry(
-                self.settings.destination(address),
-                self.settings.registry_username,
-                self.settings.registry_password,
-            ).publish(self.container, self.version)
+            settings, destination = self.settings, self.settings.destination(address)
+            # The credentials are for the constructor's registry, and go to no other host.
+            known = host_of(destination) == host_of(settings.registry or "")
+            registry = Registry(
+                destination,
+                settings.registry_username if known else None,
+                settings.registry_password if known else None,
+            )
+            return await registry.publish(self.container, self.version, self.digest)
 
     @function()
     def serve(self) -> dagger.Service:

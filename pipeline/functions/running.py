@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -40,6 +41,7 @@ NAMED = (
     *("registry", "images", "package_index", "torch_index"),
     *("trivy_db", "trivy_db_repository", "grype_db", "ca_certificates"),
 )
+HERE = Path.cwd()
 KIND = "ModelDeployment"
 _KIND = re.compile(rb"^kind:\s*[\"']?ModelDeployment\b", re.MULTILINE)
 LARGEST_MANIFEST = 1024 * 1024  # bytes, as for a manifest on a disk
@@ -55,9 +57,12 @@ class Session:
 
     @classmethod
     def open(cls, settings: Settings) -> Session:
-        """Begin in this process's working folder, which is the function's own."""
-        room = Path.cwd()
-        return cls(settings, room, Upload(module=_in_engine()))
+        """Begin in the folder that this process was started in, which is the function's own."""
+        if _in_engine():
+            return cls(settings, HERE, Upload(module=True))
+        # In another's program: nothing of theirs is written over, and nothing of ours stays there.
+        room = Path(tempfile.mkdtemp(prefix="mlifecycle-"))
+        return cls(settings, room, Upload(module=False))
 
     @property
     def state(self) -> State:
@@ -208,7 +213,8 @@ class Ran:
         registry = Registry(
             settings.destination(None), settings.registry_username, settings.registry_password
         )
-        return await registry.publish(await self.container(), self.image.version)
+        image = self.image
+        return await registry.publish(await self.container(), image.version, image.image_digest)
 
     async def evidence(self) -> dagger.Directory:
         """The run's folder: record, summary, and every report."""

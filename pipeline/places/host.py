@@ -101,12 +101,17 @@ class FolderBuilder:
     runtime: Runtime
     state: State
 
+    @property
+    def torch_index(self) -> str | None:
+        """As the variable of this machine says."""
+        return locks.additional_index()
+
     async def build(
         self, manifest: Manifest, model: StoredModel, lock: Lock, progress: Progress
     ) -> tuple[Release, bool]:
         """Install the lock, unless it is installed, and put the release together."""
         environment = await installation.install(
-            self.runtime, self.state, lock, progress, index=locks.additional_index()
+            self.runtime, self.state, lock, progress, index=self.torch_index
         )
         progress.step("putting the release together")
         python = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -92,6 +92,10 @@ class Built(Protocol):
 class Builder(Protocol):
     """Makes a release of checked parts."""
 
+    @property
+    def torch_index(self) -> str | None:
+        """An index beside the default one, that torch comes from."""
+
     async def build(
         self, manifest: Manifest, model: StoredModel, lock: Lock, progress: Progress
     ) -> tuple[Built, bool]:

@@ -69,21 +69,25 @@ class Upload:
     def __init__(self, *, module: bool) -> None:
         self.module = module
         self._here = Path.cwd()
+        # Scanners start at the same time, and ask for the same folder.
+        self._lock = anyio.Lock()
         self._sent: dict[str, dagger.Directory] = {}
 
     async def file(self, path: Path) -> dagger.File:
         """The file at `path`."""
         name = await anyio.to_thread.run_sync(digest.of_file, path)
         key = f"{name} {path.name}"
-        if key not in self._sent:
-            self._sent[key] = await self._folder(path.parent, name, path.name)
+        async with self._lock:
+            if key not in self._sent:
+                self._sent[key] = await self._folder(path.parent, key, path.name)
         return self._sent[key].file(path.name)
 
     async def folder(self, path: Path) -> dagger.Directory:
         """The folder at `path` with all that is below it, without interpreter caches."""
         name = await anyio.to_thread.run_sync(digest.of_folder, path)
-        if name not in self._sent:
-            self._sent[name] = await self._folder(path, name, None)
+        async with self._lock:
+            if name not in self._sent:
+                self._sent[name] = await self._folder(path, name, None)
         return self._sent[name]
 
     async def _folder(self, path: Path, name: str, only: str | None) -> dagger.Directory:
@@ -97,7 +101,7 @@ class Upload:
             return source.filter(include=include, exclude=exclude)
         here = self._here
         if not place.is_relative_to(here):
-            copy = here / "uploads" / digest.short(name)
+            copy = here / "uploads" / digest.short(digest.of_bytes(name.encode()))
             await anyio.to_thread.run_sync(_copy, place, copy, only)
             place = copy
         return dag.current_module().workdir(
@@ -172,7 +176,7 @@ class Containers:
             with suppress(ToolNotFound):
                 outcome = await self.run(call)
                 said = VERSION.search(outcome.stdout) or VERSION.search(outcome.stderr)
-                found = said.group() if said and not outcome.timed_out else None
+                found = said.group() if said and outcome.exit_code == 0 else None
             self._versions[tool] = found
         return self._versions[tool]
 
@@ -241,6 +245,8 @@ class Containers:
             container = await self._mounted(container, str(WORK / name), call.inputs[name])
         for variable in sorted(call.environment):
             container = with_address(container, variable, call.environment[variable])
+        if call.dated:
+            container = container.with_env_variable("MLIFECYCLE_DAY", slot(24 * 60))
         if call.network:
             container = container.with_env_variable("MLIFECYCLE_ASKED", slot(SERVICE_MINUTES))
         return container.with_exec([program, *call.arguments], expect=dagger.ReturnType.ANY)
@@ -275,7 +281,13 @@ class Containers:
 
 
 # How the engine says that an image could not be fetched.
-_UNREACHABLE = ("failed to resolve", "failed to fetch", "pull access", "not found: ", "manifest")
+_UNREACHABLE = (
+    "failed to resolve",
+    "failed to fetch",
+    "pull access",
+    "not found: ",
+    "manifest unknown",
+)
 
 
 def slot(minutes: int) -> str:

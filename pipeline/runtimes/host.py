@@ -97,7 +97,7 @@ class Host:
                 call = Invocation(tool=tool, command=tool, arguments=(asked,), timeout=30)
                 outcome = await self.run(call)
                 match = VERSION.search(outcome.stdout) or VERSION.search(outcome.stderr)
-                found = match.group() if match else None
+                found = match.group() if match and outcome.exit_code == 0 else None
             self._versions[program] = found
         return self._versions[program]
 

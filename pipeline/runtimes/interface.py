@@ -44,7 +44,8 @@ class Invocation:
     `inputs` maps a relative name in the working folder to a file or folder (given read-only), which
     lies on this machine or is held by the runtime.
     `outputs` are the relative names of files that the command is expected to write there.
-    `environment` adds variables; it never carries secrets. `timeout` is in seconds.
+    `environment` adds variables; it never carries secrets. `timeout` is in seconds. What a `dated`
+    call says holds for a day, such as how old a database is.
     """
 
     tool: str
@@ -54,6 +55,7 @@ class Invocation:
     outputs: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     network: bool = False
+    dated: bool = False
     timeout: float = 300.0
 
 

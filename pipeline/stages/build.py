@@ -110,7 +110,8 @@ async def _lock(context: Context, manifest: Manifest, state: locks.LockState) ->
         if not lock.defects and not lockfile.uncovered(state.wanted.requirements, lock):
             return lock
     context.progress.step("resolving the dependencies (no lock is committed)")
-    data = await locks.resolve(context.runtime, manifest, state.wanted)
+    index = context.builder.torch_index
+    data = await locks.resolve(context.runtime, manifest, state.wanted, index=index)
     write_atomically(kept, data)
     return lockfile.parse(data)
 

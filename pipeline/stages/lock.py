@@ -129,7 +129,7 @@ async def write(runtime: Runtime, manifest: Manifest, *, upgrade: bool = False) 
     """
     state = check(manifest)
     keep = None if upgrade or state.lock is None or not state.lock.entries else state.path
-    data = await resolve(runtime, manifest, state.wanted, previous=keep)
+    data = await resolve(runtime, manifest, state.wanted, previous=keep, index=additional_index())
     try:
         write_atomically(state.path, data)
     except OSError as error:
@@ -139,18 +139,21 @@ async def write(runtime: Runtime, manifest: Manifest, *, upgrade: bool = False) 
 
 
 async def resolve(
-    runtime: Runtime, manifest: Manifest, inputs: Inputs, *, previous: Path | None = None
+    runtime: Runtime,
+    manifest: Manifest,
+    inputs: Inputs,
+    *,
+    previous: Path | None = None,
+    index: str | None = None,
 ) -> bytes:
-    """A lock for `inputs`, verified to hold them.
+    """A lock for `inputs`, verified to hold them; `index` is one beside the default.
 
     Raises InvalidInput when no versions fit together, EnvironmentFailed when uv cannot resolve.
     """
     with tempfile.TemporaryDirectory(prefix="mlifecycle-") as folder:
         source = Path(folder) / uv.REQUIREMENTS
         source.write_text("".join(f"{requirement}\n" for requirement in inputs.requirements))
-        call = uv.compile_lock(
-            source, python=inputs.python, previous=previous, index=additional_index()
-        )
+        call = uv.compile_lock(source, python=inputs.python, previous=previous, index=index)
         try:
             outcome = await runtime.run(call)
         except ToolNotFound as error:

@@ -97,6 +97,7 @@ def invocation(inputs: Mapping[str, Input]) -> Invocation:
             "GRYPE_DB_CACHE_DIR": DATABASE,
             "GRYPE_DB_VALIDATE_AGE": "false",
         },
+        dated=True,
         timeout=900,
     )
 

@@ -142,6 +142,7 @@ def invocation(inputs: Mapping[str, Input]) -> Invocation:
         ),
         inputs=inputs,
         outputs=(METADATA,),
+        dated=True,
         timeout=960,
     )
 

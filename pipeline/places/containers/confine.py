@@ -7,6 +7,7 @@ program: `python confine.py UID GID PROGRAM ARGUMENT…`. It needs nothing but t
 import ctypes
 import os
 import sys
+from pathlib import Path
 
 MS_RDONLY, MS_REMOUNT, MS_BIND = 1, 32, 4096
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 24, 38
@@ -26,6 +27,9 @@ def main() -> None:
     check(libc.mount(None, b"/", None, ctypes.c_ulong(flags), None), "the root stays writable")
     for capability in range(LAST_CAPABILITY + 1):
         libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+    status = Path("/proc/self/status").read_text()
+    if "CapBnd:\t0000000000000000" not in status:
+        sys.exit("confine: capabilities can still be had")
     os.setgroups([])
     os.setgid(group)
     os.setuid(user)

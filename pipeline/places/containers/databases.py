@@ -13,6 +13,8 @@ import anyio
 import dagger
 from dagger import dag
 
+from pipeline import digest
+from pipeline.errors import InvalidInput, Problem
 from pipeline.progress import Progress
 from pipeline.runtimes.containers import (
     SERVICE_MINUTES,
@@ -54,6 +56,8 @@ class Databases:
         found: dict[str, Input] = {}
         progress.step("fetching the vulnerability databases")
 
+        await self._check()
+
         async def have(fetch: Callable[[], Awaitable[dict[str, Input]]]) -> None:
             try:
                 found.update(await fetch())
@@ -64,6 +68,23 @@ class Databases:
             group.start_soon(have, self._trivy)
             group.start_soon(have, self._grype)
         return found
+
+    async def _check(self) -> None:
+        """Raise InvalidInput for a given file that is no database: it was meant to be used."""
+        for flag, archive, read in (
+            ("--trivy-db", self.trivy_archive, self._trivy),
+            ("--grype-db", self.grype_archive, self._grype),
+        ):
+            if archive is None:
+                continue
+            try:
+                await read()
+            except dagger.QueryError as error:
+                expected = "a vulnerability database in the form that docs/dagger.md describes"
+                problem = Problem(
+                    flag, await archive.name(), "", expected, f"It is refused: {said_by(error)}"
+                )
+                raise InvalidInput([problem]) from None
 
     async def _trivy(self) -> dict[str, Input]:
         if self.trivy_archive is not None:
@@ -117,8 +138,10 @@ class Databases:
         step can change it.
         """
         image = self.runtime.images.by_name[tool]
-        volume = dag.cache_volume(f"mlifecycle-{tool}-database")
-        updated = (
+        # One for each source: what another one holds is not what was asked for.
+        source = digest.short(digest.of_json(arguments))
+        volume = dag.cache_volume(f"mlifecycle-{tool}-database-{source}")
+        prepared = (
             self.runtime.trusting(dag.container().from_(image.reference))
             .with_user("0")
             .with_mounted_temp("/tmp")  # noqa: S108
@@ -126,10 +149,14 @@ class Databases:
             .with_env_variable("GRYPE_DB_CACHE_DIR", VOLUME)
             .with_env_variable("GRYPE_CHECK_FOR_APP_UPDATE", "false")
             .with_env_variable("MLIFECYCLE_FETCHED", slot(HOURS * 60))
-            .with_env_variable("MLIFECYCLE_TRIED", slot(SERVICE_MINUTES))
-            # A failure is kept as well: to find the address out of reach takes a while each time.
-            .with_exec([image.program, *arguments], expect=dagger.ReturnType.ANY)
         )
+        # A failure is kept as well, for to find an address out of reach takes a while each time;
+        # but not for as long as a database that was had.
+        call = [image.program, *arguments]
+        updated = prepared.with_exec(call, expect=dagger.ReturnType.ANY)
+        if await updated.exit_code():
+            again = prepared.with_env_variable("MLIFECYCLE_TRIED", slot(SERVICE_MINUTES))
+            updated = again.with_exec(call, expect=dagger.ReturnType.ANY)
         if await updated.exit_code():
             said = (await updated.stderr() or await updated.stdout()).strip().splitlines()
             raise Unavailable(f"{tool} says: {said[-1] if said else 'nothing'}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,9 @@ ENVIRONMENT = "environment"
 # As serving/Dockerfile calls the addresses that it may be lent; arguments are called the same.
 ADDRESSES = ("package-index", "torch-index")
 CERTIFICATES = "certificates"
+# As the Dockerfile ends when packages miss what they require.
+INCOMPLETE = "the lock is not complete"
+KEPT = 24 * 3600.0  # seconds, for a build's context
 # Two images of the same content have the same times: those of the epoch.
 EPOCH = "0"
 
@@ -137,7 +142,7 @@ class ImageBuilder:
             model.digest,
             lock.data,
             {"python": images.python.reference, "uv": images.uv.reference},
-            self.state.root / "images" / secrets.token_hex(8),
+            _room(self.state.root / "images"),
         )
 
     def _addresses(self) -> tuple[str | None, str | None]:
@@ -188,6 +193,14 @@ class ImageBuilder:
             ) from None
 
 
+def _room(folder: Path) -> Path:
+    """A new folder's name. What runs of days past left there is removed: a model is large."""
+    for old in folder.glob("*"):
+        if time.time() - old.stat().st_mtime > KEPT:
+            shutil.rmtree(old, ignore_errors=True)
+    return folder / secrets.token_hex(8)
+
+
 def _failure(error: dagger.QueryError) -> Exception:
     """Why an image was not built: the lock and the index disagree, or something failed."""
     said = said_by(error)
@@ -195,7 +208,7 @@ def _failure(error: dagger.QueryError) -> Exception:
         said = uv.complaint(Outcome(error.exit_code, error.stdout, error.stderr))
     if "Hash mismatch" in said:
         return Refused("BLD-ENV-001", said)
-    if "uv pip check" in str(error) or ("The package" in said and "requires" in said):
+    if isinstance(error, dagger.ExecError) and INCOMPLETE in error.stderr:
         return Refused("BLD-ENV-002", said)
     return EnvironmentFailed(
         f"The image could not be built: {said}",

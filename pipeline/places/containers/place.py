@@ -41,19 +41,35 @@ class Registry:
     username: str | None = None
     password: dagger.Secret | None = None
 
-    async def publish(self, image: dagger.Container, tag: str) -> str:
-        """Push the image; its reference by digest. Raises EnvironmentFailed."""
-        host = self.address.partition("/")[0]
+    async def publish(self, image: dagger.Container, tag: str, digest: str) -> str:
+        """Push the image; its reference by digest, which must be `digest`, the one scanned.
+
+        Raises EnvironmentFailed.
+        """
+        host = host_of(self.address)
         if self.password is not None:
             image = image.with_registry_auth(host, self.username or "", self.password)
         try:
-            return await image.publish(f"{self.address}:{_tag(tag)}")
+            reference = await image.publish(f"{self.address}:{_tag(tag)}")
         except dagger.QueryError as error:
             raise EnvironmentFailed(
                 f"The image cannot be published to {self.address}: {said_by(error)}",
                 "Check the address, and the credentials (--registry-username, "
                 "--registry-password).",
             ) from None
+        if not reference.endswith(f"@{digest}"):
+            raise EnvironmentFailed(
+                f"{reference} was published, which is not the image {digest} that was examined.",
+                "The engine has forgotten layers in between and built them anew: call it again.",
+            )
+        return reference
+
+
+def host_of(address: str) -> str:
+    """The registry's host in a repository's address; Docker Hub's where it names none."""
+    first, separator, _ = address.partition("/")
+    named = separator and ("." in first or ":" in first or first == "localhost")
+    return first if named else "docker.io"
 
 
 def _tag(version: str) -> str:
@@ -103,20 +119,24 @@ class ContainerPlace:
 
     @contextlib.asynccontextmanager
     async def deploying(self, line: Line) -> AsyncIterator[None]:
-        """Nothing to hold: the engine's volumes let one step at a time in."""
+        """Nothing to hold: no traffic moves, and the catalog orders what it is told."""
         yield
 
     async def deploy(self, line: Line, built: Built) -> Served | None:
         """Prove the image as a service, publish it, tell the catalog."""
         if not isinstance(built, ImageRelease):
             raise TypeError("containers deploy images")
+        context = line.open(deploy.NAME)
+        if said := await rollout.taken(line.catalog, built, line.environment):
+            line.keep(said)
+            return None
         image = await self.builder(line.state).container(built.recipe)
 
         async def start() -> ServiceCandidate:
             service = await confined(image, self.runtime.upload, line.record.id)
             return ServiceCandidate(service, module=self.runtime.upload.module)
 
-        report, candidate = await deploy.run(line.open(deploy.NAME), start, built, None)
+        report, candidate = await deploy.run(context, start, built, None)
         if not line.keep(report) or candidate is None:
             return None
         async with candidate:
@@ -149,7 +169,7 @@ class ContainerPlace:
             return built.image_digest
         context = line.open(PUBLISH)
         context.progress.step(f"pushing to {self.registry.address}")
-        reference = await self.registry.publish(image, built.version)
+        reference = await self.registry.publish(image, built.version, built.image_digest)
         line.keep(
             StageReport(
                 stage=PUBLISH,

@@ -16,7 +16,7 @@ from pipeline.catalog.interface import Catalog
 from pipeline.errors import EnvironmentFailed
 from pipeline.places.containers.databases import Databases
 from pipeline.places.containers.place import ContainerPlace, Registry
-from pipeline.runtimes.containers import Containers, Upload
+from pipeline.runtimes.containers import Containers, Upload, said_by
 from pipeline.state import State
 from pipeline.tools import images
 
@@ -57,6 +57,8 @@ async def connected(options: Options) -> AsyncIterator[ContainerPlace]:
         ) from None
     try:
         yield _place(options, pins)
+    except dagger.DaggerError as error:
+        raise EnvironmentFailed(f"The engine says: {said_by(error)}") from error
     finally:
         await connection.__aexit__(None, None, None)
 
