@@ -25,6 +25,14 @@ class ImageReference:
     digest: str
 
 
+_REPOSITORY = re.compile(rf"(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?{_COMPONENT}(?:/{_COMPONENT})*")
+
+
+def is_repository(text: str) -> bool:
+    """Whether the text names a repository: no scheme, no password, no tag, no digest."""
+    return _REPOSITORY.fullmatch(text) is not None
+
+
 def parse(text: str) -> ImageReference | None:
     """The parts of a reference; None for a text that is none, or has no digest."""
     found = _REFERENCE.fullmatch(text)

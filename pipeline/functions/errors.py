@@ -41,7 +41,7 @@ def _message(error: BaseException) -> str:
         case dagger.DaggerError():
             return f"failed: the engine went away: {said_by(error)} Call it again."
         case OSError():
-            return f"failed: {error}. See that the engine's disk has room."
+            return f"failed: {error}."
     return (
         f"failed by a mistake of mlifecycle's own: {type(error).__name__}: {error}. "
         "Please report it."

@@ -67,7 +67,7 @@ class Mlifecycle:
     async def validate(self, manifest: ManifestFile) -> str:
         """Check that a manifest is well-formed: every problem at once, by line."""
         async with in_words():
-            loaded = await Session.open(self._settings).manifest(manifest)
+            loaded = await Session.open(self._settings).manifest(manifest, alone=True)
             model = loaded.model.spec.model
             return f"{loaded.path} is valid: {model.name} {model.version}, {loaded.digest}"
 

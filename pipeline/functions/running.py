@@ -23,6 +23,7 @@ from pipeline.functions.arguments import SbomFormat
 from pipeline.functions.errors import No
 from pipeline.functions.settings import Settings
 from pipeline.manifest import Manifest
+from pipeline.manifest.source import LIMIT_BYTES
 from pipeline.places.containers.databases import Databases
 from pipeline.places.containers.place import ContainerPlace, Registry
 from pipeline.places.containers.release import ImageRelease
@@ -43,8 +44,8 @@ NAMED = (
 )
 HERE = Path.cwd()
 KIND = "ModelDeployment"
-_KIND = re.compile(rb"^kind:\s*[\"']?ModelDeployment\b", re.MULTILINE)
-LARGEST_MANIFEST = 1024 * 1024  # bytes, as for a manifest on a disk
+# A comment may name it, and a list of resources mention it: it has to be a value of `kind`.
+_SAYS_SO = re.compile(rb"kind[\"']?\s*:[^\n#]*ModelDeployment")
 
 
 @dataclass
@@ -69,13 +70,13 @@ class Session:
         """Where this run's own files lie. They end with the function."""
         return State(self.room / "state")
 
-    async def manifest(self, file: dagger.File) -> Manifest:
+    async def manifest(self, file: dagger.File, *, alone: bool = False) -> Manifest:
         """The manifest with what lies beside it, on this process's disk.
 
         This process then works in the source's root, so that messages name the manifest by its
         path there. Raises InvalidInput.
         """
-        place = await self._found(file)
+        place = await self._found(file, alone=alone)
         root = self.room / "source"
         folder = root / place.parent
         folder.mkdir(parents=True, exist_ok=True)
@@ -87,6 +88,7 @@ class Session:
     async def place(self) -> ContainerPlace:
         """Where the tools run and what is built goes. Raises InvalidInput."""
         settings = self.settings
+        settings.check()
         pins = images.PINNED
         if settings.images is not None:
             name = await settings.images.name()
@@ -104,7 +106,7 @@ class Session:
 
     async def run(self, file: dagger.File, goal: Goal) -> Ran:
         """Take the manifest to the goal. What the pipeline says no to is in the result."""
-        loaded = await self.manifest(file)
+        loaded = await self.manifest(file, alone=goal is Goal.GOVERN)
         return await self.judge(loaded.path, goal)
 
     async def manifests(self) -> list[Path]:
@@ -157,13 +159,16 @@ class Session:
                 words += ["--" + name.replace("_", "-"), _shown(name, value)]
         return shlex.join([*words, goal.value, "--manifest", str(manifest)])
 
-    async def _found(self, file: dagger.File) -> PurePosixPath:
-        """Where in the source the manifest lies, by its name and content."""
+    async def _found(self, file: dagger.File, *, alone: bool) -> PurePosixPath:
+        """Where in the source the manifest lies, by its name and content.
+
+        One that is to stand `alone` may come from elsewhere: nothing beside it is read.
+        """
         name = await file.name()
         size = await file.size()
-        if size > LARGEST_MANIFEST:
+        if size > LIMIT_BYTES:
             raise _refused(
-                name, f"{size} bytes", f"at most {LARGEST_MANIFEST} bytes", "Name a manifest."
+                name, f"{size} bytes", f"at most {LIMIT_BYTES} bytes", "Name a manifest."
             )
         wanted = await file.digest(exclude_metadata=True)
         found = [
@@ -178,6 +183,13 @@ class Session:
                 f"in the source {len(found)} times ({', '.join(sorted(found)[:3])})",
                 "one place that its relative paths start from",
                 "Name the manifest's own folder with --source.",
+            )
+        if not found and not alone:
+            raise _refused(
+                name,
+                "not in the source",
+                "a manifest inside the source, which its relative paths start from",
+                "Name the folder that holds it with --source.",
             )
         return PurePosixPath(found[0] if found else name)
 
@@ -256,13 +268,18 @@ class Ran:
 
 
 def _manifests_below(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob("*.y*ml")) if _is_manifest(path)]
+    return [path for path in sorted(folder.rglob("*")) if _is_manifest(path)]
 
 
 def _is_manifest(path: Path) -> bool:
-    if not path.is_file() or path.stat().st_size > LARGEST_MANIFEST:
+    """Whether the file may be a manifest: it holds the word, in whatever spelling of YAML.
+
+    One that is too large or broken is none to leave out: judging it says what is wrong.
+    """
+    if path.suffix.lower() not in (".yaml", ".yml") or not path.is_file():
         return False
-    return _KIND.search(path.read_bytes()) is not None
+    with path.open("rb") as stream:
+        return _SAYS_SO.search(stream.read(LIMIT_BYTES)) is not None
 
 
 def _in_engine() -> bool:

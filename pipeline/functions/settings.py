@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import dagger
 
+from pipeline import image_reference
 from pipeline.errors import InvalidInput, Problem
 from pipeline.functions.arguments import Environment, PoliciesMode
 
@@ -33,7 +34,22 @@ class Settings:
     def destination(self, address: str | None) -> str:
         """Where to publish. Raises InvalidInput when nobody said."""
         found = address or self.registry
+        expected = "a repository, such as ghcr.io/acme/models, without scheme, password and tag"
         if not found:
-            expected = "a repository, such as ghcr.io/acme/models"
             raise InvalidInput([Problem("--registry", "", "", expected, "Name one.")])
+        if not image_reference.is_repository(found):
+            shown = found.rpartition("@")[2]  # what stands before it may be a password
+            raise InvalidInput([Problem("--registry", "", shown, expected, "Correct it.")])
         return found
+
+    def check(self) -> None:
+        """Refuse what could only fail after everything was built. Raises InvalidInput."""
+        if self.registry is not None:
+            self.destination(None)
+        if (self.registry_username is None) != (self.registry_password is None):
+            expected = "a user and a password together, or neither"
+            raise InvalidInput(
+                [Problem("--registry-username", "", "", expected, "Add --registry-password.")]
+                if self.registry_password is None
+                else [Problem("--registry-password", "", "", expected, "Add --registry-username.")]
+            )

@@ -110,22 +110,13 @@ class Upload:
 
 
 def _copy(source: Path, target: Path, only: str | None) -> None:
-    """Copy whole or not at all: two stages may hand over the same at the same time."""
     if target.exists():
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as room:
-        copy = Path(room) / "copy"
-        if only is None:
-            shutil.copytree(source, copy, symlinks=True)
-        else:
-            copy.mkdir()
-            shutil.copy2(source / only, copy / only)
-        try:
-            copy.rename(target)
-        except OSError:
-            if not target.exists():
-                raise
+    if only is None:
+        shutil.copytree(source, target, symlinks=True)
+    else:
+        target.mkdir(parents=True)
+        shutil.copy2(source / only, target / only)
 
 
 @dataclass

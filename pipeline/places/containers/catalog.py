@@ -33,6 +33,13 @@ class CatalogProgram:
     async def __call__(self, arguments: Sequence[str], files: Mapping[str, str]) -> tuple[int, str]:
         """Run the program now, whatever was run before; its exit code and what it printed."""
         container = await self.runtime.installed("pipeline.txt", PLACE)
+        try:
+            await container.sync()
+        except dagger.QueryError as error:
+            raise EnvironmentFailed(
+                f"The catalog's program cannot be installed: {said_by(error)}",
+                "Check the network, or name an index that can be reached with --package-index.",
+            ) from None
         sources = await self.runtime.upload.folder(resources.package())
         container = (
             container.with_mounted_directory("/sources/pipeline", sources)

@@ -12,6 +12,7 @@ from pathlib import Path
 MS_RDONLY, MS_REMOUNT, MS_BIND = 1, 32, 4096
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 24, 38
 LAST_CAPABILITY = 63  # more than any kernel has: those it lacks are refused, which is harmless
+LINUX_CAPABILITY_VERSION_3 = 0x20080522
 
 
 def main() -> None:
@@ -33,6 +34,9 @@ def main() -> None:
     os.setgroups([])
     os.setgid(group)
     os.setuid(user)
+    # What is left then is what a program with capabilities of its own could inherit.
+    header, none = (ctypes.c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)()
+    check(libc.capset(header, none), "capabilities can be inherited")
     check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "new privileges stay possible")
     os.execv(program[0], program)  # noqa: S606 - becoming the program is the purpose
 
