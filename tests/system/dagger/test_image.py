@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import socket
 import subprocess
 import tarfile
@@ -16,10 +17,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
+import dagger
 import pytest
 from calls import CLI, STOCK, images, needs_registry, registry
 from conftest import Ask, Call, Databases
+from dagger import dag
 from small_module import OWN
+
+from pipeline.places.containers.service import ServiceCandidate, confined
+from pipeline.runtimes.containers import Upload
 
 MANIFEST_KIND = "application/vnd.oci.image.manifest.v1+json"
 # The one image, asked for all that can be asked of it.
@@ -185,6 +192,33 @@ def test_serve_answers_on_this_machine(small: Path, image: dict[str, Any], good:
         assert info["release"] == image["release"]
         with urllib.request.urlopen(f"{address}/process", timeout=30) as reply:
             process = json.load(reply)
-    # The image's own user, and the first process: signals reach it.
     assert process["status"]["Uid"].split() == ["10001"] * 4
     assert process["writable"] == ["/tmp"]  # noqa: S108
+
+
+async def told_by_a_service(reference: str) -> dict[str, Any]:
+    """What the server of a published image says of its process where a deploy proves it."""
+    async with dagger.connection(dagger.Config(load_workspace_modules=False)):
+        image = dag.container().from_(reference)
+        service = await confined(image, Upload(module=False), secrets.token_hex(8))
+        async with ServiceCandidate(service, module=False) as candidate:
+            await candidate.ready(120)
+            reply = await candidate.client.get("/process")
+    told: dict[str, Any] = json.loads(reply.body)
+    return told
+
+
+@needs_registry
+def test_a_deploy_proves_it_as_a_cluster_would_run_it(image: dict[str, Any]) -> None:
+    process = anyio.run(told_by_a_service, image["publish"])
+    assert "ro" in process["root"]
+    assert process["writable"] == ["/tmp"]  # noqa: S108
+    status = process["status"]
+    assert status["Uid"].split() == status["Gid"].split() == ["10001"] * 4
+    assert not status["Groups"].split()
+    capabilities = {name: int(value, 16) for name, value in status.items() if name[:3] == "Cap"}
+    assert capabilities == dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"), 0)
+    assert status["NoNewPrivs"] == "1"
+    variables = process["environment"]
+    assert variables["HOME"] == "/tmp"  # noqa: S108
+    assert not [name for name in variables if name.startswith("DAGGER")]

@@ -21,7 +21,9 @@ Document = dict[str, Any]
 def process() -> Document:
     """What the kernel grants this process, as it says itself."""
     status = Path("/proc/self/status").read_text().splitlines()
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
     return {
+        "root": [mount[3].split(",") for mount in mounts if mount[1] == "/"][-1],
         "writable": [place for place in ("/", "/release", str(Path.home())) if _writable(place)],
         "status": dict(line.split(":\t", 1) for line in status if ":\t" in line),
         "environment": dict(os.environ),
