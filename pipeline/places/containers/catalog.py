@@ -67,5 +67,5 @@ class CatalogProgram:
         except dagger.QueryError as error:
             raise EnvironmentFailed(
                 f"The catalog cannot be asked: {said_by(error)}",
-                "Check the package index and the network of the engine's containers.",
+                "Check the address of the catalog, and the network of the engine's containers.",
             ) from None
