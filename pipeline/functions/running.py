@@ -42,6 +42,11 @@ NAMED = (
     *("registry", "images", "package_index", "torch_index"),
     *("trivy_db", "trivy_db_repository", "grype_db", "ca_certificates"),
 )
+# An object by itself prints nothing of use: what to ask it for.
+SHOWN = {
+    **dict.fromkeys((Goal.GOVERN, Goal.LINT, Goal.SCAN), "summary"),
+    Goal.BUILD: "digest",
+}
 HERE = Path.cwd()
 KIND = "ModelDeployment"
 # A comment may name it, and a list of resources mention it: it has to be a value of `kind`.
@@ -157,7 +162,8 @@ class Session:
         for name in NAMED:
             if (value := getattr(settings, name)) is not None:
                 words += ["--" + name.replace("_", "-"), _shown(name, value)]
-        return shlex.join([*words, goal.value, "--manifest", str(manifest)])
+        words += [goal.value, "--manifest", str(manifest)]
+        return shlex.join(words + ([SHOWN[goal]] if goal in SHOWN else []))
 
     async def _found(self, file: dagger.File, *, alone: bool) -> PurePosixPath:
         """Where in the source the manifest lies, by its name and content.

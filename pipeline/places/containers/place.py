@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -168,6 +169,7 @@ class ContainerPlace:
         if self.registry is None:
             return built.image_digest
         context = line.open(PUBLISH)
+        began = time.monotonic()
         context.progress.step(f"pushing to {self.registry.address}")
         reference = await self.registry.publish(image, built.version, built.image_digest)
         line.keep(
@@ -177,6 +179,7 @@ class ContainerPlace:
                 summary=reference,
                 inputs={"image": built.image_digest},
                 outputs={"reference": reference},
+                seconds=time.monotonic() - began,
             )
         )
         return reference
