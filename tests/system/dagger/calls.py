@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
+import urllib.request
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +20,7 @@ REPOSITORY = Path(__file__).parents[3]
 EXAMPLES = REPOSITORY / "examples"
 # Minutes of it are the first build, with torch's several gigabytes.
 LIMIT = 3600  # seconds
+MANIFEST_KIND = "application/vnd.oci.image.manifest.v1+json"
 
 CLI = "_EXPERIMENTAL_DAGGER_CLI_BIN"
 # An engine that `up.sh` found and did not make. Without any, every test fails (`conftest.py`).
@@ -30,6 +38,38 @@ def images() -> list[str]:
 def registry(name: str) -> str:
     """A repository in the tests' registry."""
     return f"{os.environ['MLIFECYCLE_TEST_REGISTRY']}/{name}"
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What the tests' registry holds of an image. `layers` are unpacked when they are asked for."""
+
+    digest: str
+    manifest: dict[str, Any]
+    configuration: dict[str, Any]
+    base: str
+
+    def layers(self) -> Iterator[bytes]:
+        for layer in self.manifest["layers"]:
+            assert layer["mediaType"].endswith("tar+gzip")
+            yield zlib.decompress(_get(f"{self.base}/blobs/{layer['digest']}"), wbits=31)
+
+
+def pulled(reference: str) -> Pulled:
+    """The image of a reference with tag and digest."""
+    address, _, digest = reference.partition("@")
+    host, _, name = address.rpartition(":")[0].partition("/")
+    base = f"http://{host}/v2/{name}"
+    data = _get(f"{base}/manifests/{digest}")
+    manifest = json.loads(data)
+    configuration = json.loads(_get(f"{base}/blobs/{manifest['config']['digest']}"))
+    return Pulled(f"sha256:{hashlib.sha256(data).hexdigest()}", manifest, configuration, base)
+
+
+def _get(url: str) -> bytes:
+    wanted = urllib.request.Request(url, headers={"accept": MANIFEST_KIND})
+    with urllib.request.urlopen(wanted, timeout=120) as reply:
+        return bytes(reply.read())
 
 
 def dagger(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -20,7 +19,7 @@ from typing import Any
 import anyio
 import dagger
 import pytest
-from calls import CLI, STOCK, images, needs_registry, registry
+from calls import CLI, STOCK, images, needs_registry, pulled, registry
 from conftest import Ask, Call, Databases
 from dagger import dag
 from small_module import OWN
@@ -28,7 +27,6 @@ from small_module import OWN
 from pipeline.places.containers.service import ServiceCandidate, confined
 from pipeline.runtimes.containers import Upload
 
-MANIFEST_KIND = "application/vnd.oci.image.manifest.v1+json"
 # The one image, asked for all that can be asked of it.
 BUILT = """
 {
@@ -101,28 +99,13 @@ def test_the_bill_of_materials_is_there_as_spdx_as_well(image: dict[str, Any]) -
     assert len(names) == len(set(names))
 
 
-def pulled(reference: str) -> tuple[str, dict[str, Any]]:
-    """The digest of what the registry holds under a reference, and the image's configuration."""
-    address, _, digest = reference.partition("@")
-    host, _, name = address.rpartition(":")[0].partition("/")
-    wanted = urllib.request.Request(
-        f"http://{host}/v2/{name}/manifests/{digest}", headers={"accept": MANIFEST_KIND}
-    )
-    with urllib.request.urlopen(wanted, timeout=60) as reply:
-        manifest = reply.read()
-    blob = json.loads(manifest)["config"]["digest"]
-    with urllib.request.urlopen(f"http://{host}/v2/{name}/blobs/{blob}", timeout=60) as reply:
-        configuration: dict[str, Any] = json.load(reply)
-    return "sha256:" + hashlib.sha256(manifest).hexdigest(), configuration
-
-
 @needs_registry
 def test_it_is_published_under_the_digest_that_the_build_told(image: dict[str, Any]) -> None:
     repository = registry("small/by-build")
     assert image["publish"] == f"{repository}:1.2.0@{image['digest']}"
-    digest, configuration = pulled(image["publish"])
-    assert digest == image["digest"]
-    assert configuration["config"]["User"] == "10001:10001"
+    published = pulled(image["publish"])
+    assert published.digest == image["digest"]
+    assert published.configuration["config"]["User"] == "10001:10001"
 
 
 @needs_registry
@@ -134,7 +117,7 @@ def test_publish_pushes_the_same_image(
     done = call(*options, "publish", "--manifest", good, source=good.parent)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"{there}:1.2.0@{image['digest']}"
-    assert pulled(done.stdout.strip())[0] == image["digest"]
+    assert pulled(done.stdout.strip()).digest == image["digest"]
 
 
 def test_nothing_is_published_without_an_address(call: Call, good: Path) -> None:
