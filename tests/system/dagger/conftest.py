@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +21,7 @@ sys.path.append(str(Path(__file__).parents[2] / "pipeline" / "tools"))
 
 import image_inputs
 
+TRIVY, GRYPE = Path("db.tar.gz"), Path("grype/database.tar")
 ABSENT = 'No engine is named. Run this first: eval "$(tests/system/engine/up.sh)"'
 
 
@@ -136,13 +139,24 @@ def made(folder: Path, age: timedelta = timedelta()) -> Databases:
         )
     image_inputs.for_grype(folder / "grype", age)
     trivy = image_inputs.for_trivy(folder / "trivy", age)
-    with tarfile.open(folder / "db.tar.gz", "w:gz") as archive:
+    with tarfile.open(folder / TRIVY, "w:gz") as archive:
         for path in trivy.values():
             archive.add(path, path.name)
-    return Databases(folder / "db.tar.gz", folder / "grype" / "database.tar")
+    return Databases(folder / TRIVY, folder / GRYPE)
 
 
 @pytest.fixture(scope="session")
-def databases(tmp_path_factory: pytest.TempPathFactory) -> Databases:
-    """Of today. Without any, every scan would try to fetch the public ones."""
-    return made(tmp_path_factory.mktemp("databases"))
+def databases() -> Databases:
+    """Of today. Without any, every scan would try to fetch the public ones.
+
+    They are kept for the day: with the same ones, the same image's scan comes from the cache.
+    """
+    kept = image_inputs.PROGRAMS.parent / "databases"
+    today = kept / f"{datetime.now(UTC):%Y-%m-%d}"
+    if not today.exists():
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.mkdir(parents=True)
+        with tempfile.TemporaryDirectory(dir=kept) as room:
+            made(Path(room) / "made")
+            (Path(room) / "made").rename(today)
+    return Databases(today / TRIVY, today / GRYPE)

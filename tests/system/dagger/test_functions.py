@@ -13,7 +13,7 @@ import pytest
 import yaml
 from calls import EXAMPLES, dagger, images, message
 from conftest import Ask, Call
-from small_module import MANIFEST, submit
+from small_module import MANIFEST, make, submit
 
 INVALID = EXAMPLES / "invalid"
 # What reached a user before errors were put in words.
@@ -175,6 +175,13 @@ def test_a_no_leaves_its_evidence(call: Call, denied: Path, tmp_path: Path) -> N
     assert {"mlifecycle.sarif", "junit.xml"} <= reports
 
 
+def test_an_index_out_of_reach_is_named(call: Call, good: Path) -> None:
+    options = ["--package-index", "http://127.0.0.1:9/simple/"]
+    said = in_words(call(*options, "build", "--manifest", good, "digest", source=good.parent))
+    assert "http://127.0.0.1:9/simple/" in said
+    assert "--package-index" in said
+
+
 def test_the_doctor_finds_every_tool(call: Call) -> None:
     done = call("doctor")
     assert done.returncode == 0, done.stderr
@@ -184,37 +191,22 @@ def test_the_doctor_finds_every_tool(call: Call) -> None:
     assert {"opa", "trivy", "grype", "syft", "hadolint", "dockle", "gitleaks", "bandit"} <= found
 
 
-def check(module: Path, source: Path | None = None) -> Any:
-    """The module's check on a repository's manifests."""
-    options = [*images(), *(["--source", source] if source else [])]
-    return dagger(module, "call", *options, "manifests")
-
-
-def test_a_repository_is_good_when_every_manifest_is(small: Path) -> None:
-    done = check(small)
+def test_dagger_check_judges_every_manifest_of_the_repository(denied: Path, tmp_path: Path) -> None:
+    module = make(tmp_path)
+    if ours := images():
+        # A check takes no options: Dagger reads a module's defaults from here.
+        (module / ".env").write_text(f"MLIFECYCLE_IMAGES={ours[1]}\n")
+    done = dagger(module, "check")
     assert done.returncode == 0, done.stderr
-
-
-def test_a_repository_is_refused_for_one_bad_manifest(
-    small: Path, good: Path, denied: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(good.parent, tmp_path / "first")
-    shutil.copytree(denied.parent, tmp_path / "second")
-    shutil.copy(INVALID / "schema-wrong-type.yaml", tmp_path / "third.yml")
-    said = in_words(check(small, tmp_path))
+    shutil.copytree(denied.parent, module / "second")
+    shutil.copy(INVALID / "schema-wrong-type.yaml", module / "third.yml")
+    said = in_words(dagger(module, "check", "manifests"))
     assert f"govern --manifest second/{MANIFEST}" in said
     assert "MG-ACC-001" in said
     assert "third.yml:" in said
-    assert "first/" not in said
-
-
-def test_a_repository_without_a_manifest_is_refused(small: Path, tmp_path: Path) -> None:
-    (tmp_path / "values.yaml").write_text("replicas: 2\n")
-    said = in_words(check(small, tmp_path))
+    assert "examples/" not in said
+    for path in ("second", "examples"):
+        shutil.rmtree(module / path)
+    (module / "third.yml").write_text("replicas: 2\n")
+    said = in_words(dagger(module, "check"))
     assert "at least one YAML file with kind: ModelDeployment" in said
-
-
-def test_the_check_is_one_of_daggers(small: Path) -> None:
-    done = dagger(small, "check", "-l")
-    assert done.returncode == 0, done.stderr
-    assert "manifests" in done.stdout

@@ -19,11 +19,13 @@ from typing import Any
 import anyio
 import dagger
 import pytest
+import yaml
 from calls import CLI, STOCK, images, needs_registry, pulled, registry
 from conftest import Ask, Call, Databases
 from dagger import dag
 from small_module import OWN
 
+from pipeline.errors import EnvironmentFailed
 from pipeline.places.containers.service import ServiceCandidate, confined
 from pipeline.runtimes.containers import Upload
 
@@ -43,16 +45,22 @@ BUILT = """
       spdx: sbom(format: SPDX) { contents }
       %s
     }
+    render(manifest: $manifest) { contents }
   }
 }
 """
 
 
 @pytest.fixture(scope="module")
-def image(ask: Ask, good: Path) -> dict[str, Any]:
+def answer(ask: Ask, good: Path) -> dict[str, Any]:
     query = BUILT % ("" if STOCK else f'publish(address: "{registry("small/by-build")}")')
-    answer = ask(query, folders={"folder": good.parent}, files={"manifest": good})
-    return dict(answer["mlifecycle"]["build"])
+    told = ask(query, folders={"folder": good.parent}, files={"manifest": good})
+    return dict(told["mlifecycle"])
+
+
+@pytest.fixture(scope="module")
+def image(answer: dict[str, Any]) -> dict[str, Any]:
+    return dict(answer["build"])
 
 
 def values(pairs: list[dict[str, str]]) -> dict[str, str]:
@@ -97,6 +105,14 @@ def test_the_bill_of_materials_is_there_as_spdx_as_well(image: dict[str, Any]) -
     assert locked() < listed
     names = [part["SPDXID"] for part in bill["packages"]]
     assert len(names) == len(set(names))
+
+
+def test_the_rendered_objects_run_that_image(answer: dict[str, Any]) -> None:
+    objects = list(yaml.safe_load_all(answer["render"]["contents"]))
+    (deployment,) = (each for each in objects if each["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["image"].endswith(f"@{answer['build']['digest']}")
+    assert {"Deployment", "Service"} <= {each["kind"] for each in objects}
 
 
 @needs_registry
@@ -205,3 +221,22 @@ def test_a_deploy_proves_it_as_a_cluster_would_run_it(image: dict[str, Any]) -> 
     variables = process["environment"]
     assert variables["HOME"] == "/tmp"  # noqa: S108
     assert not [name for name in variables if name.startswith("DAGGER")]
+
+
+async def refusal(reference: str, user: str) -> str:
+    """Why a deploy would not start an image with this user."""
+    async with dagger.connection(dagger.Config(load_workspace_modules=False)):
+        image = dag.container().from_(reference).with_user(user)
+        with pytest.raises(EnvironmentFailed) as caught:
+            await confined(image, Upload(module=False), "refused")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("user", ["root", "0:0", "server"])
+@needs_registry
+def test_an_image_that_runs_as_root_or_as_a_name_is_refused(
+    image: dict[str, Any], user: str
+) -> None:
+    said = anyio.run(refusal, image["publish"], user)
+    assert "serving/Dockerfile" in said
+    assert "USER" in said
