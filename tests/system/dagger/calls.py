@@ -73,9 +73,12 @@ def _get(url: str) -> bytes:
 
 
 def dagger(
-    folder: Path, *arguments: str | Path, stdin: str = "", **variables: str
+    folder: Path, *arguments: str | Path, stdin: str = "", limit: int = LIMIT, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a folder, with these variables besides."""
+    """Run the command line in a folder, with these variables besides.
+
+    `limit` is in seconds: a call waits for ever for an engine that was taken away.
+    """
     return subprocess.run(
         [os.environ[CLI], *map(str, arguments)],
         cwd=folder,
@@ -83,7 +86,7 @@ def dagger(
         env=os.environ | variables,
         capture_output=True,
         text=True,
-        timeout=LIMIT,
+        timeout=limit,
         check=False,
     )
 

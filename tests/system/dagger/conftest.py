@@ -22,6 +22,7 @@ sys.path.append(str(Path(__file__).parents[2] / "pipeline" / "tools"))
 import image_inputs
 
 TRIVY, GRYPE = Path("db.tar.gz"), Path("grype/database.tar")
+LIMIT = 900  # seconds, for the small module
 ABSENT = 'No engine is named. Run this first: eval "$(tests/system/engine/up.sh)"'
 
 
@@ -77,7 +78,7 @@ def call(small: Path) -> Call:
         **variables: str,
     ) -> subprocess.CompletedProcess[str]:
         options = [*images(), *(["--source", source] if source else [])]
-        return dagger(module or small, "call", *options, *arguments, **variables)
+        return dagger(module or small, "call", *options, *arguments, limit=LIMIT, **variables)
 
     return call
 
@@ -100,7 +101,8 @@ def ask(small: Path) -> Ask:
         ours = images()
         question["files"] |= {"images": ours[1]} if ours else {}
         program = Path(__file__).with_name("asking.py")
-        done = dagger(small, "run", sys.executable, program, stdin=json.dumps(question))
+        asked = json.dumps(question)
+        done = dagger(small, "run", sys.executable, program, stdin=asked, limit=LIMIT)
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)
 

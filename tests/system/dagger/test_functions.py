@@ -95,16 +95,20 @@ def test_an_image_out_of_reach_is_named(small: Path, good: Path, tmp_path: Path)
 JUDGED = """
 {
   good: mlifecycle(source: $good, images: $images) { govern(manifest: $right) { ...verdict } }
-  denied: mlifecycle(source: $denied, images: $images) { govern(manifest: $wrong) { ...verdict } }
+  denied: mlifecycle(source: $denied, images: $images) {
+    govern(manifest: $wrong) {
+      ...verdict
+      sarif: report(format: SARIF) { name contents }
+      junit: report(format: JUNIT) { name contents }
+      markdown: report(format: MARKDOWN) { name contents }
+      json: report(format: JSON) { name contents }
+    }
+  }
 }
 
 fragment verdict on MlifecycleVerdict {
   allowed policyDigest summary
   violations { rule title level path actual expected remedy }
-  sarif: report(format: SARIF) { name contents }
-  junit: report(format: JUNIT) { name contents }
-  markdown: report(format: MARKDOWN) { name contents }
-  json: report(format: JSON) { name contents }
 }
 """
 
