@@ -39,11 +39,12 @@ lint: $(VENV)/.dev ## Run ruff and mypy --strict
 # What the tests of the host's own parts need; the engine's script brings the rest.
 TOOLS := actionlint dockle gitleaks grype kubeconform kustomize opa syft trivy
 
-test-system: $(VENV)/.dev ## Run the tests on real parts: a Dagger engine, OPA, scanners, the deployed example, a load
+test-system: $(VENV)/.dev ## Run the tests on real parts: a Dagger engine, a Kubernetes cluster, OPA, scanners, a load
 	tests/system/tools/install.sh $(TOOLS)
 	tests/system/databases/install.sh
-	variables="$$(tests/system/engine/up.sh)" && eval "$$variables" && $(BIN)/pytest tests/system; \
-		status=$$?; tests/system/engine/down.sh; exit $$status
+	variables="$$(tests/system/engine/up.sh)" && eval "$$variables" && \
+		variables="$$(tests/system/cluster/up.sh)" && eval "$$variables" && $(BIN)/pytest tests/system; \
+		status=$$?; tests/system/cluster/down.sh || status=1; tests/system/engine/down.sh || status=1; exit $$status
 
 bench: $(VENV)/.dev ## Measure the pipeline; results go into benchmarks/README.md by hand
 	$(BIN)/python benchmarks/pipeline.py

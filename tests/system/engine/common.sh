@@ -6,7 +6,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../../.." && pwd)
 programs="${XDG_CACHE_HOME:-$HOME/.cache}/mlifecycle-tests/bin"
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/mlifecycle-tests/engine"
-run="$cache/run" # the registry's pid, log and generated configuration
+run="$cache/run" # apt's log; the registry's pid, log and generated configuration
 version=$(sed -n 's#^\tdagger\.io/dagger \(v[0-9.]*\)$#\1#p' "$here/source/go.mod")
 
 # Progress goes to the error stream: the output is for the caller's shell.

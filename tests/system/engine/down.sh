@@ -3,6 +3,7 @@
 #   tests/system/engine/down.sh [NAME] [--purge]
 # What the engine cached stays for the next time; with --purge it is removed.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/registry.sh"
 
 name=main purge=
 for argument in "$@"; do
@@ -21,11 +22,4 @@ fi
 if [ $purge ]; then
 	rm -rf "$home"
 fi
-for pid in "$cache"/engines/*/engine.pid; do
-	if running "$pid" "$cache/bin/dagger-engine"; then
-		exit 0
-	fi
-done
-if program=$(command -v docker-registry); then
-	stop "$run/registry.pid" "$(readlink -f "$program")" 10
-fi
+leave_registry

@@ -6,6 +6,7 @@
 # and tool images are made from package registries alone: see tests/system/README.md. Every step is skipped
 # when its result is there: seconds when warm, up to 45 minutes on a fresh machine.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/registry.sh"
 choose_engine "${1-main}"
 
 tools=(cosign crane dockle gitleaks grype kubeconform kustomize opa syft trivy)
@@ -42,36 +43,6 @@ install_packages() {
 		RUNLEVEL=1 apt-get -o DPkg::Lock::Timeout=600 install -q -y --no-upgrade --no-install-recommends \
 			"${packages[@]}"
 	} </dev/null >"$run/apt.log" 2>&1 || fail "apt-get fails: see $run/apt.log"
-}
-
-registry_address() {
-	# The system chooses the port; the registry says which.
-	sed -n 's/.*listening on \(127\.0\.0\.1:[0-9]*\).*/\1/p' "$run/registry.log" | tail -n 1
-}
-
-registry_answers() {
-	address=$(registry_address) && [ -n "$address" ] && curl -sf -o /dev/null "http://$address/v2/"
-}
-
-start_registry() {
-	local program
-	program=$(readlink -f "$(command -v docker-registry)")
-	if running "$run/registry.pid" "$program" && registry_answers; then
-		return
-	fi
-	stop "$run/registry.pid" "$program" 10
-	cat >"$run/registry.yml" <<-YAML
-		version: 0.1
-		log: {level: info, accesslog: {disabled: true}}
-		storage:
-		  filesystem: {rootdirectory: $cache/registry}
-		  delete: {enabled: true}
-		http: {addr: "127.0.0.1:0"}
-	YAML
-	OTEL_TRACES_EXPORTER=none setsid "$program" serve "$run/registry.yml" \
-		</dev/null >"$run/registry.log" 2>&1 &
-	echo $! >"$run/registry.pid"
-	wait_for 20 registry_answers || fail "The registry does not start: see $run/registry.log"
 }
 
 # write_configuration: 0 when it differs from what the running engine was started with.
@@ -139,7 +110,7 @@ fi
 [ "$(id -u)" = 0 ] || fail "The tests' engine needs root. Run as root, or set _EXPERIMENTAL_DAGGER_RUNNER_HOST."
 command -v apt-get >/dev/null || fail "The tests' engine needs Debian. Elsewhere set _EXPERIMENTAL_DAGGER_RUNNER_HOST."
 ((${#home} < 90)) || fail "$home is too long for a socket's path: set XDG_CACHE_HOME to a shorter one."
-mkdir -p "$run" "$cache/registry" "$home/state"
+mkdir -p "$run" "$home/state"
 exec 9>"$cache/lock"
 flock -w 3600 9 || fail "Another up.sh holds $cache/lock for more than an hour."
 
