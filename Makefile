@@ -59,10 +59,11 @@ lock: $(UV) ## Resolve every requirements file and the examples' locks anew
 	$(BIN)/mlifecycle lock --manifest examples/valid/model-manifest.yaml
 	$(BIN)/mlifecycle lock --manifest examples/valid/breast-cancer-manifest.yaml
 
-generate: $(VENV)/.pipeline ## Write the generated schema and reference pages anew
+generate: $(VENV)/.dev ## Write the generated schema and reference pages anew
 	$(BIN)/python -m pipeline.manifest.schema
 	$(BIN)/python -m pipeline.manifest.reference
 	$(BIN)/python -m pipeline.policy.reference
+	$(BIN)/python kustomize/schemas/make.py
 
 clean: ## Remove the environments and the state folder (stop what is deployed first)
 	rm -rf $(VENV) .mlifecycle

@@ -10,8 +10,10 @@ from pydantic import Discriminator
 from pipeline.manifest.fields import Section, field, section
 from pipeline.manifest.values import (
     CpuQuantity,
+    DnsLabel,
     Duration,
     Endpoint,
+    HostName,
     Identifier,
     Line,
     MemoryQuantity,
@@ -61,6 +63,20 @@ class Autoscaling(Section):
         None,
         ge=1,
         le=100,
+    )
+
+
+class Ingress(Section):
+    """The way in from outside the cluster. Without it there is none."""
+
+    host: HostName = field(
+        "The host name under which the model is asked.",
+        f"{_CLUSTER}an Ingress for /predict, or none.",
+    )
+    tls_secret: DnsLabel | None = field(
+        "The Secret of the namespace that holds the host's certificate and key.",
+        f"Judged: KD-ING-001. {_CLUSTER}the Ingress's TLS, or none.",
+        None,
     )
 
 
@@ -140,6 +156,7 @@ class Inference(Section):
     )
     resources: Resources | None = section("What one replica is given.", None)
     autoscaling: Autoscaling | None = section("How replicas follow the load.", None)
+    ingress: Ingress | None = section("The way in from outside the cluster.", None)
     health_check: HealthCheck = section(
         "Whether a replica must be restarted.", HealthCheck(), alias="healthCheck"
     )

@@ -22,6 +22,16 @@ DnsLabel = Annotated[
     words("a DNS label: lower-case letters, digits and hyphens, a letter first, at most 63"),
 ]
 
+# No wildcard: an Ingress for all names of a domain takes those of others as well.
+HostName = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)+$",
+        max_length=253,
+    ),
+    words("a host name such as fraud.models.example.com, in lower case, at most 253 characters"),
+]
+
 # Features and classes: what columns of data sets are called.
 Name = Annotated[
     str,
@@ -111,12 +121,21 @@ MemoryQuantity = Annotated[
     words("a memory size such as 512Mi or 2Gi"),
 ]
 
+
+def _with_port(address: str) -> str:
+    port = address.partition("://")[2].partition("/")[0].partition(":")[2]
+    if port and not 1 <= int(port) <= 65535:
+        raise ValueError("an address with a port from 1 to 65535")
+    return address
+
+
 Endpoint = Annotated[
     str,
     StringConstraints(
         pattern=r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9/_.-]*)?$",
         max_length=300,
     ),
+    AfterValidator(_with_port),
     words("an address such as http://collector.observability:4318"),
 ]
 

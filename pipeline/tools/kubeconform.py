@@ -20,8 +20,9 @@ PIN = ToolImage(
 OBJECTS = "objects.yaml"
 # A folder with one file a kind, `deployment-apps-v1.json`, `service-v1.json`: the strict schemas of
 # one version of Kubernetes, each complete in itself, because references to other files are not
-# followed.
+# followed. Its folder `custom` has those of kinds that operators bring.
 SCHEMAS = "schemas"
+_FILE = "{{.ResourceKind}}{{.KindSuffix}}.json"
 
 INVALID = "statusInvalid"
 # What it says before the reason, with the schema's place on this machine.
@@ -52,15 +53,16 @@ class _Report(BaseModel):
 def invocation(inputs: Mapping[str, Input]) -> Invocation:
     """Validate the objects with the schemas. Unknown fields and keys given twice are errors.
 
-    The only place of schemas is the folder: without one of its kind an object is an error, and
-    the public schemas, which change, are not asked. One at a time, in the order of the file.
+    The only places of schemas are in the folder: without one of its kind an object is an error,
+    and the public schemas, which change, are not asked. One at a time, in the order of the file.
     """
     return Invocation(
         tool=NAME,
         command=NAME,
         arguments=(
             *("-strict", "-summary", "-verbose", "-output", "json", "-n", "1"),
-            *("-schema-location", f"{SCHEMAS}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json"),
+            *("-schema-location", f"{SCHEMAS}/{_FILE}"),
+            *("-schema-location", f"{SCHEMAS}/custom/{_FILE}"),
             OBJECTS,
         ),
         inputs=inputs,

@@ -15,9 +15,9 @@ import yaml
 sys.path.append(str(Path(__file__).parents[1] / "pipeline" / "tools"))
 
 import image_inputs as given
-import kubernetes_schemas
 
 from pipeline import manifest as manifests
+from pipeline import resources
 from pipeline.environment import Environment
 from pipeline.findings import ToolReport, ToolStatus
 from pipeline.manifest import Manifest
@@ -28,7 +28,7 @@ from pipeline.runtimes.host import Host
 from pipeline.stages import render
 from pipeline.stages.interface import Context
 from pipeline.state import State
-from pipeline.tools import kubeconform
+from pipeline.tools import kubeconform, kustomize
 
 VALID = Path(__file__).parents[2] / "examples" / "valid"
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -63,8 +63,8 @@ def programs() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def schemas(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return kubernetes_schemas.write(tmp_path_factory.mktemp("kubernetes") / "schemas")
+def schemas() -> Path:
+    return resources.folder("kustomize") / "schemas"
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_every_object_is_what_its_strict_schema_says(
     report = judged(tmp_path / "run" / render.OBJECTS, schemas)
     assert report.status is ToolStatus.RAN, report.reason
     assert not report.findings
-    assert report.audited == len(by_kind(objects)) == (5 if environment in SPARE else 4)
+    assert report.audited == len(by_kind(objects)) == (9 if environment in SPARE else 8)
 
 
 def test_a_planted_mistake_is_found(tmp_path: Path, schemas: Path) -> None:
@@ -151,10 +151,15 @@ def test_the_same_manifest_and_image_give_the_same_bytes(
 def test_names_namespace_and_labels_are_on_every_object(
     tmp_path: Path, environment: Environment
 ) -> None:
-    objects = by_kind(rendered(tmp_path, example(), environment))
+    objects = dict(by_kind(rendered(tmp_path, example(), environment)))
+    namespace = objects.pop("Namespace")["metadata"]
+    assert namespace["name"] == "payments-risk"
+    assert "app.kubernetes.io/name" not in namespace["labels"]
     for kind, found in objects.items():
         metadata = found["metadata"]
         assert metadata["namespace"] == "payments-risk"
+        if kind == "Service":
+            assert metadata["labels"].pop("app.kubernetes.io/component") == "model-server"
         assert metadata["labels"] == {
             "app.kubernetes.io/name": "fraud-detector",
             "app.kubernetes.io/managed-by": "mlifecycle",
@@ -222,9 +227,16 @@ def test_probes_ask_the_server_as_often_as_the_manifest_says(tmp_path: Path) -> 
     }
 
 
-def test_replicas_and_resources_are_the_manifest_s(tmp_path: Path) -> None:
+def test_replicas_and_resources_are_the_manifest_s(
+    tmp_path: Path, load: Callable[[Change], Manifest]
+) -> None:
     objects = by_kind(rendered(tmp_path, example()))
-    assert objects["Deployment"]["spec"]["replicas"] == 2
+    assert "replicas" not in objects["Deployment"]["spec"]
+    scaler = objects["HorizontalPodAutoscaler"]["spec"]
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 6)
+    assert scaler["scaleTargetRef"]["name"] == "fraud-detector"
+    fixed = load(lambda document: document["spec"]["inference"].pop("autoscaling"))
+    assert by_kind(rendered(tmp_path, fixed))["Deployment"]["spec"]["replicas"] == 2
     assert server(objects)["resources"] == {
         "requests": {"cpu": "250m", "memory": "512Mi"},
         "limits": {"cpu": "1", "memory": "2Gi"},
@@ -297,10 +309,10 @@ def test_any_name_that_a_manifest_allows_is_a_name_of_objects(
         document["metadata"].update(name=name, namespace=name)
 
     objects = by_kind(rendered(tmp_path, load(change)))
-    for kind in ("ServiceAccount", "Service", "Deployment", "PodDisruptionBudget"):
+    for kind in ("Namespace", "ServiceAccount", "Service", "Deployment", "PodDisruptionBudget"):
         assert objects[kind]["metadata"]["name"] == name
     assert pod(objects)["spec"]["serviceAccountName"] == name
-    assert judged(tmp_path / "run" / render.OBJECTS, schemas).audited == 5
+    assert judged(tmp_path / "run" / render.OBJECTS, schemas).audited == 9
 
 
 @each
@@ -315,9 +327,75 @@ def test_where_nodes_come_and_go_a_model_stays_available(
 
 def test_objects_come_before_those_that_use_them(tmp_path: Path) -> None:
     assert list(by_kind(rendered(tmp_path, example()))) == [
-        "ServiceAccount",
-        "ConfigMap",
-        "Service",
-        "Deployment",
-        "PodDisruptionBudget",
+        *("Namespace", "ServiceAccount", "ConfigMap", "Service", "Deployment"),
+        *("PodDisruptionBudget", "HorizontalPodAutoscaler", "ServiceMonitor", "NetworkPolicy"),
     ]
+
+
+def test_pods_are_asked_by_the_ingress_controller_and_prometheus_and_ask_for_names(
+    tmp_path: Path,
+) -> None:
+    policy = by_kind(rendered(tmp_path, example()))["NetworkPolicy"]["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert policy["podSelector"]["matchLabels"]["app.kubernetes.io/name"] == "fraud-detector"
+    (way_in,) = policy["ingress"]
+    (peer,) = way_in["from"]
+    assert peer["namespaceSelector"]["matchExpressions"][0]["values"] == [
+        *("ingress-nginx", "monitoring")
+    ]
+    (names,) = policy["egress"]
+    assert {port["port"] for port in names["ports"]} == {53}
+    assert "app.kubernetes.io/name" not in json.dumps(names)
+
+
+def test_an_ingress_leads_to_the_model_s_service(
+    tmp_path: Path, schemas: Path, load: Callable[[Change], Manifest]
+) -> None:
+    ingress = {"host": "fraud.example.com", "tls_secret": "fraud-tls"}
+    opened = load(lambda document: document["spec"]["inference"].update(ingress=ingress))
+    found = by_kind(rendered(tmp_path, opened))["Ingress"]["spec"]
+    assert found["tls"] == [{"hosts": ["fraud.example.com"], "secretName": "fraud-tls"}]
+    (rule,) = found["rules"]
+    (path,) = rule["http"]["paths"]
+    assert (rule["host"], path["path"]) == ("fraud.example.com", "/predict")
+    assert path["backend"]["service"]["name"] == "fraud-detector"
+    assert judged(tmp_path / "run" / render.OBJECTS, schemas).findings == ()
+
+
+def test_prometheus_finds_the_model_s_service_and_no_other(tmp_path: Path) -> None:
+    objects = by_kind(rendered(tmp_path, example()))
+    chosen = objects["ServiceMonitor"]["spec"]["selector"]["matchLabels"]
+    assert chosen["app.kubernetes.io/name"] == "fraud-detector"
+    assert chosen.items() <= objects["Service"]["metadata"]["labels"].items()
+
+
+KUSTOMIZE = resources.folder("kustomize")
+COMPONENTS = sorted(path.name for path in (KUSTOMIZE / "components").iterdir())
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_each_component_can_be_built_and_is_valid(
+    tmp_path: Path, schemas: Path, component: str
+) -> None:
+    """Over the base, under another namespace, as somebody would who writes their own overlay."""
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "kustomization.yaml").write_text(
+        json.dumps(
+            {
+                "resources": ["../kustomize/base"],
+                "components": [f"../kustomize/components/{component}"],
+                "namespace": "elsewhere",
+            }
+        )
+    )
+    call = kustomize.build({"kustomize": KUSTOMIZE, "own": own}, "own")
+    objects, count = kustomize.objects(asyncio.run(Host().run(call)))
+    path = tmp_path / "objects.yaml"
+    path.write_bytes(objects)
+    report = judged(path, schemas)
+    assert (report.status, report.findings, report.audited) == (ToolStatus.RAN, (), count)
+    for found in yaml.safe_load_all(objects):
+        assert found["metadata"]["namespace"] == "elsewhere"
+        for subject in found.get("subjects", ()):
+            assert subject["namespace"] == "elsewhere"

@@ -134,6 +134,7 @@ def test_the_mutations_reach_every_field(valid):
     valid["spec"]["previous_version"] = "1.1.0"
     valid["spec"]["model"]["digest"] = "sha256:" + "0" * 64
     valid["spec"]["observability"]["tracing"]["endpoint"] = "http://collector:4318"
+    valid["spec"]["inference"]["ingress"] = {"host": "fraud.example.com", "tls_secret": "tls"}
     assert accepted(valid)
     names = {name for name, _ in mutations(described(), valid, ())}
     for place, schema in sections():

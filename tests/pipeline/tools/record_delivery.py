@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import image_inputs as given
-import kubernetes_schemas
 import planted_defects as planted
 import planted_images as images
 from record import instead, keep, plus
@@ -26,8 +25,9 @@ from pipeline import image_reference
 from pipeline import manifest as manifests
 from pipeline.environment import Environment
 from pipeline.image_reference import ImageReference
+from pipeline.kubernetes import kustomization
+from pipeline.kubernetes.kustomization import OWN, SHARED
 from pipeline.resources import folder as bundled
-from pipeline.stages import render
 from pipeline.tools import cosign, kubeconform, kustomize
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "valid" / "model-manifest.yaml"
@@ -87,18 +87,19 @@ KUSTOMIZATIONS = {
 
 
 def record_kustomize(room: Path) -> None:
-    files = render.render(manifests.load(EXAMPLE), IMAGE, Environment.PROD)
+    image = image_reference.parse(IMAGE)
+    assert image is not None
+    files = kustomization.files(manifests.load(EXAMPLE), image, Environment.PROD)
     own = planted.write(room / "own", {name: data.decode() for name, data in files.items()})
-    keep(kustomize.NAME, "objects", kustomize.build(
-        {render.SHARED: bundled("kustomize"), render.OWN: own}, render.OWN
-    ))  # fmt: skip
+    inputs = {SHARED: bundled("kustomize"), OWN: own}
+    keep(kustomize.NAME, "objects", kustomize.build(inputs, OWN))
     for name, content in KUSTOMIZATIONS.items():
         own = planted.write(room / name, content)
-        keep(kustomize.NAME, name, kustomize.build({render.OWN: own}, render.OWN))
+        keep(kustomize.NAME, name, kustomize.build({OWN: own}, OWN))
 
 
 def record_kubeconform(room: Path) -> None:
-    schemas = kubernetes_schemas.write(room / "schemas")
+    schemas = bundled("kustomize") / "schemas"
     planted.write(room, {f"{name}.yaml": text for name, text in OBJECTS.items()})
     for name in OBJECTS:
         inputs = {kubeconform.OBJECTS: room / f"{name}.yaml", kubeconform.SCHEMAS: schemas}

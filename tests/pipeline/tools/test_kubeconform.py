@@ -79,7 +79,8 @@ def test_the_call_knows_no_schemas_but_the_given_ones() -> None:
         for index, argument in enumerate(call.arguments)
         if argument == "-schema-location"
     ]
-    assert places == ["schemas/{{.ResourceKind}}{{.KindSuffix}}.json"]
+    file = "{{.ResourceKind}}{{.KindSuffix}}.json"
+    assert places == [f"schemas/{file}", f"schemas/custom/{file}"]
     assert "-strict" in call.arguments
     assert "-ignore-missing-schemas" not in call.arguments
     assert not call.network

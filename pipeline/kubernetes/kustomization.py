@@ -1,0 +1,244 @@
+"""A model's own kustomization: what its manifest says, laid over the shared overlays.
+
+The model's objects are one layer, named and labelled as the manifest says. The namespace, which
+several models may share, comes beside them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pipeline.environment import Environment
+from pipeline.image_reference import ImageReference
+from pipeline.kubernetes import egress
+from pipeline.manifest import Manifest, ModelDeployment
+from pipeline.manifest.operation import Autoscaling, HealthCheck, Ingress, ReadinessCheck
+from pipeline.manifest.values import seconds
+
+# The folders as kustomize sees them, beside each other.
+SHARED = "kustomize"
+OWN = "model"
+# What the base calls every object, its one container and that one's image.
+BASE_NAME = "model"
+BASE_SETTINGS = "model-settings"
+BASE_CONTAINER = "server"
+BASE_IMAGE = "model-server"
+
+MANAGER = "mlifecycle"
+
+
+def files(manifest: Manifest, image: ImageReference, environment: Environment) -> dict[str, bytes]:
+    """The files of the model's own kustomization, by their paths in its folder."""
+    model = manifest.model
+    documents = {
+        "kustomization.yaml": _whole(model),
+        "objects/kustomization.yaml": _objects(manifest, image, environment),
+        "objects/deployment.json": _deployment(manifest),
+    }
+    # JSON is YAML in which every text is quoted. In plain YAML a version such as 1e3 would be text
+    # to PyYAML, and a number to kustomize.
+    return {
+        name: (json.dumps(document, indent=1) + "\n").encode()
+        for name, document in documents.items()
+    }
+
+
+def autoscaled(model: ModelDeployment) -> Autoscaling | None:
+    """How the replicas follow the load, if they do."""
+    autoscaling = model.spec.inference.autoscaling
+    return autoscaling if autoscaling is not None and autoscaling.enabled else None
+
+
+def watched(model: ModelDeployment) -> bool:
+    """Whether Prometheus is to read the server's numbers."""
+    monitoring = model.spec.monitoring
+    return (
+        monitoring is not None and monitoring.enabled and model.spec.observability.metrics.enabled
+    )
+
+
+def settings(model: ModelDeployment) -> dict[str, str]:
+    """The server's environment. What it must know of the model is in its image."""
+    tracing = model.spec.observability.tracing
+    if not tracing.enabled or tracing.endpoint is None:
+        return {}
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": tracing.endpoint,
+        "OTEL_SERVICE_NAME": model.metadata.name,
+    }
+
+
+def _whole(model: ModelDeployment) -> dict[str, Any]:
+    return {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [f"../{SHARED}/namespace", "objects"],
+        "namespace": model.metadata.namespace,
+        # Accounts and settings before what uses them: the order in which to apply.
+        "sortOptions": {"order": "legacy"},
+    }
+
+
+def _objects(manifest: Manifest, image: ImageReference, environment: Environment) -> dict[str, Any]:
+    model = manifest.model
+    metadata = model.metadata
+    return {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [f"../../{SHARED}/overlays/{environment.value}"],
+        "components": [f"../../{SHARED}/components/{name}" for name in _components(model)],
+        "images": [
+            {
+                "name": BASE_IMAGE,
+                "newName": image.repository,
+                **({"newTag": image.tag} if image.tag else {}),
+                "digest": image.digest,
+            }
+        ],
+        "configMapGenerator": [
+            {
+                "name": BASE_SETTINGS,
+                "behavior": "merge",
+                "literals": [f"{name}={value}" for name, value in settings(model).items()],
+            }
+        ],
+        "labels": [
+            # Only what never changes selects: a Deployment's selector cannot be changed.
+            {
+                "pairs": {"app.kubernetes.io/name": metadata.name},
+                "includeSelectors": True,
+                "fields": [{"path": "spec/selector/matchLabels", "kind": "ServiceMonitor"}],
+            },
+            {
+                "pairs": {
+                    **metadata.labels,
+                    "app.kubernetes.io/managed-by": MANAGER,
+                    "mlifecycle.io/environment": environment.value,
+                },
+                "includeTemplates": True,
+            },
+        ],
+        "patches": [
+            {"path": "deployment.json"},
+            *_patches(model),
+            *_names(metadata.name),
+        ],
+    }
+
+
+def _components(model: ModelDeployment) -> list[str]:
+    """What the manifest switches on; what the environment does is in its overlay."""
+    asked = {
+        "autoscaling": autoscaled(model) is not None,
+        "ingress": model.spec.inference.ingress is not None,
+        "monitoring": watched(model),
+    }
+    return [name for name, on in asked.items() if on]
+
+
+def _patches(model: ModelDeployment) -> list[dict[str, Any]]:
+    inference = model.spec.inference
+    patches = []
+    if (autoscaling := autoscaled(model)) is not None:
+        patches.append(_patch("HorizontalPodAutoscaler", _bounds(autoscaling)))
+    if inference.ingress is not None:
+        patches.append(_patch("Ingress", _way_in(inference.ingress)))
+    if (rule := egress.rule(settings(model).get("OTEL_EXPORTER_OTLP_ENDPOINT"))) is not None:
+        way_out = [{"op": "add", "path": "/spec/egress/-", "value": rule}]
+        patches.append(_patch("NetworkPolicy", way_out))
+    return patches
+
+
+def _names(name: str) -> list[dict[str, Any]]:
+    """The model's name for what the base calls by its own; kustomize follows it in references."""
+    return [
+        {
+            "target": {"name": f"^{base}$"},
+            "patch": json.dumps([{"op": "replace", "path": "/metadata/name", "value": named}]),
+            "options": {"allowNameChange": True},
+        }
+        for base, named in ((BASE_NAME, name), (BASE_SETTINGS, f"{name}-settings"))
+    ]
+
+
+def _patch(kind: str, operations: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"target": {"kind": kind, "name": f"^{BASE_NAME}$"}, "patch": json.dumps(operations)}
+
+
+def _bounds(autoscaling: Autoscaling) -> list[dict[str, Any]]:
+    target = "/spec/metrics/0/resource/target/averageUtilization"
+    return [
+        {"op": "replace", "path": "/spec/minReplicas", "value": autoscaling.min_replicas},
+        {"op": "replace", "path": "/spec/maxReplicas", "value": autoscaling.max_replicas},
+        {"op": "replace", "path": target, "value": autoscaling.target_cpu_utilization},
+    ]
+
+
+def _way_in(ingress: Ingress) -> list[dict[str, Any]]:
+    operations: list[dict[str, Any]] = [
+        {"op": "replace", "path": "/spec/rules/0/host", "value": ingress.host}
+    ]
+    if ingress.tls_secret is not None:
+        tls = [{"hosts": [ingress.host], "secretName": ingress.tls_secret}]
+        operations.append({"op": "add", "path": "/spec/tls", "value": tls})
+    return operations
+
+
+def _deployment(manifest: Manifest) -> dict[str, Any]:
+    """What the manifest says of the Deployment, to be laid over the base's."""
+    inference = manifest.model.spec.inference
+    container: dict[str, Any] = {
+        "name": BASE_CONTAINER,
+        "livenessProbe": _timing(inference.health_check),
+        "readinessProbe": _timing(inference.readiness_check),
+    }
+    if inference.resources is not None:
+        container["resources"] = inference.resources.model_dump(exclude_none=True)
+    spec: dict[str, Any] = {"template": {"spec": {"containers": [container]}}}
+    # The number that an autoscaler has set is not to be set back by a deploy.
+    if autoscaled(manifest.model) is None:
+        spec["replicas"] = inference.replicas
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": BASE_NAME, "annotations": _annotations(manifest)},
+        "spec": spec,
+    }
+
+
+def _annotations(manifest: Manifest) -> dict[str, str]:
+    """Where the workload comes from and what takes it back, for whoever looks in the cluster."""
+    spec = manifest.model.spec
+    found = {
+        "mlifecycle.io/model": spec.model.name,
+        "mlifecycle.io/version": spec.model.version,
+        "mlifecycle.io/manifest": manifest.digest,
+    }
+    if spec.drift is not None and spec.drift.reference_dataset is not None:
+        found["mlifecycle.io/reference-dataset"] = spec.drift.reference_dataset
+    return found | {f"mlifecycle.io/{name}": value for name, value in triggers(manifest.model)}
+
+
+def triggers(model: ModelDeployment) -> list[tuple[str, str]]:
+    """What takes a version back: a share of failed requests, a time in seconds, their windows."""
+    rollback = model.spec.rollback
+    if rollback is None or not rollback.enabled or rollback.triggers is None:
+        return []
+    found: list[tuple[str, str]] = []
+    if (errors := rollback.triggers.error_rate) is not None:
+        found.append(("rollback-error-rate", f"{errors.threshold:g}"))
+        found.append(("rollback-error-rate-window", errors.window))
+    if (latency := rollback.triggers.latency_p99) is not None:
+        found.append(("rollback-latency-p99-seconds", f"{seconds(latency.threshold):g}"))
+        found.append(("rollback-latency-p99-window", latency.window))
+    return found
+
+
+def _timing(check: HealthCheck | ReadinessCheck) -> dict[str, int]:
+    return {
+        "initialDelaySeconds": check.initial_delay_seconds,
+        "periodSeconds": check.period_seconds,
+        "timeoutSeconds": check.timeout_seconds,
+        "failureThreshold": check.failure_threshold,
+    }
