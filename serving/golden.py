@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from serving.errors import UnfitModel
-from serving.inputs import InvalidInstances, to_rows
-from serving.model import Model
+from serving.lanes.interface import Lane, ask
 from serving.settings import GoldenInput, Settings
+from serving.signature import InvalidInstances, to_rows
 
 
-def failures(settings: Settings, model: Model) -> tuple[str, ...]:
+def failures(settings: Settings, lane: Lane) -> tuple[str, ...]:
     """What each golden input that fails got instead of its expected answer."""
-    found = (_failure(golden, settings, model) for golden in settings.golden_inputs)
+    found = (_failure(golden, settings, lane) for golden in settings.golden_inputs)
     return tuple(failure for failure in found if failure)
 
 
-def _failure(golden: GoldenInput, settings: Settings, model: Model) -> str:
+def _failure(golden: GoldenInput, settings: Settings, lane: Lane) -> str:
     label = f"golden input {golden.name!r}"
     try:
-        [answer] = model.predict(to_rows([golden.instance], settings.inputs))
+        rows = np.array(to_rows([golden.instance], settings.inputs), np.float32)
+        [answer] = ask(lane, rows, len(settings.classes)).tolist()
     except InvalidInstances as error:
         fault = error.faults[0]
         return f"{label}: {fault.feature or 'instance'} is {fault.value!r}, not {fault.expected}"
     except UnfitModel as error:
         return f"{label}: {error}"
-    if min(answer) < 0 or not abs(sum(answer) - 1) <= 1e-3:
+    # NaN fails every comparison.
+    if not min(answer) >= 0 or not abs(sum(answer) - 1) <= 1e-3:
         return f"{label}: the answer {answer} is not a probability for each class"
     got = dict(zip(settings.classes, answer, strict=True))
     prediction = max(got, key=got.__getitem__)

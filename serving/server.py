@@ -16,9 +16,9 @@ import signal
 import socket
 import termios
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import uvicorn
 
@@ -29,6 +29,21 @@ KEEP_ALIVE = 75
 BACKLOG = 2048
 
 _log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Direct(Protocol):
+    """An application that brings its own kind of connection, beside being an ASGI callable."""
+
+    def connection_class(self) -> type[asyncio.Protocol]:
+        """The connections' class: with `check(now, idle)`, called every second, to end those on
+        which something takes too long."""
+
+    def attach(self, connections: Collection[object]) -> None:
+        """The open connections, which change."""
+
+    def draining(self) -> None:
+        """No more connections are accepted."""
 
 
 class Server(uvicorn.Server):
@@ -45,6 +60,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=app.connection_class() if isinstance(app, Direct) else "httptools",
                 lifespan="on",
                 ws="none",
                 log_config=None,
@@ -56,6 +72,9 @@ class Server(uvicorn.Server):
                 backlog=BACKLOG,
             )
         )
+        self._direct = app if isinstance(app, Direct) else None
+        if self._direct is not None:
+            self._direct.attach(self.server_state.connections)
         self._listener = listener
         self._on_ready = on_ready
         self._on_drain = on_drain
@@ -65,7 +84,7 @@ class Server(uvicorn.Server):
     @property
     def in_flight(self) -> int:
         """How many requests are being answered now."""
-        return len(self.server_state.tasks)
+        return sum(not _is_answered(each) for each in list(self.server_state.connections))
 
     def activate(self) -> None:
         """Accept on the listening socket. Called from another thread; returns once it is so."""
@@ -91,6 +110,14 @@ class Server(uvicorn.Server):
             self.should_exit = True
             return
         self._loop.call_soon_threadsafe(lambda: asyncio.ensure_future(self._begin_drain(idle)))
+
+    async def on_tick(self, counter: int) -> bool:
+        """Once a second, end the connections on which something takes too long."""
+        if counter % 10 == 0 and self._direct is not None:
+            now = time.monotonic()
+            for connection in list(self.server_state.connections):
+                connection.check(now, KEEP_ALIVE)  # type: ignore[union-attr]
+        return await super().on_tick(counter)
 
     def _call(self, work: Coroutine[Any, Any, None]) -> None:
         if self._loop is None:
@@ -122,6 +149,8 @@ class Server(uvicorn.Server):
         if self._draining is not None:
             return
         self._on_drain()
+        if self._direct is not None:
+            self._direct.draining()
         _log.info("draining %d connections", len(self.server_state.connections))
         for server in self.servers:
             server.close()
@@ -158,9 +187,13 @@ def _numbers(server: asyncio.base_events.Server) -> set[int]:
     return {sock.fileno() for sock in server.sockets}
 
 
+def _is_answered(connection: Any) -> bool:
+    return connection.cycle is None or connection.cycle.response_complete
+
+
 def _is_idle(connection: Any) -> bool:
     """True when no request is being answered on it and no byte of one has arrived."""
-    if connection.cycle is not None and not connection.cycle.response_complete:
+    if not _is_answered(connection):
         return False
     sock = connection.transport.get_extra_info("socket")
     waiting = array.array("i", [0])

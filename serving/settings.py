@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar, cast
 
@@ -39,6 +39,25 @@ class GoldenInput:
 
 
 @dataclass(frozen=True, slots=True)
+class DriftReference:
+    """A monitored feature's training reference: the inner edges of its bins in ascending order, and
+    the reference's share in each bin. A value on an edge belongs to the bin below it."""
+
+    feature: str
+    column: int
+    edges: tuple[float, ...]
+    shares: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """Which features are watched for drift, over a window in seconds."""
+
+    window: float
+    references: tuple[DriftReference, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """A release as the server sees it. `release` and `digest` are `sha256:<hex>`."""
 
@@ -55,6 +74,7 @@ class Settings:
     log_level: str
     log_format: Literal["json", "text"]
     metrics: bool
+    drift: Drift | None = None
 
 
 def load(folder: Path, release_digest: str) -> Settings:
@@ -88,6 +108,8 @@ def load(folder: Path, release_digest: str) -> Settings:
         log_format=cast(Literal["json", "text"], logging.take("format", _one_of("json", "text"))),
         metrics=metrics.take("enabled", _flag),
     )
+    if (drift := top.take("drift", _any, default=())) != ():
+        settings = replace(settings, drift=_drift(drift, settings.inputs))
     for fields in (top, model, signature, logging, metrics):
         fields.end()
     _distinct([feature.name for feature in settings.inputs], "settings.signature.inputs")
@@ -128,6 +150,36 @@ def _feature(value: Any, place: str) -> Feature:
     )
     fields.end()
     return feature
+
+
+def _drift(value: Any, features: tuple[Feature, ...]) -> Drift:
+    fields = _Fields(value, "settings.drift")
+    columns = {feature.name: column for column, feature in enumerate(features)}
+
+    def reference(value: Any, place: str) -> DriftReference:
+        each = _Fields(value, place)
+        found = DriftReference(
+            feature=(name := each.take("feature", _one_of(*columns))),
+            column=columns[name],
+            edges=each.take("edges", _list_of(_number)),
+            shares=each.take("shares", _list_of(_number)),
+        )
+        each.end()
+        if len(found.shares) != len(found.edges) + 1 or list(found.edges) != sorted(found.edges):
+            raise InvalidSettings(f"{place} has no ascending edges with a share for each bin")
+        if min(found.shares) < 0 or abs(sum(found.shares) - 1) > 1e-6:
+            raise InvalidSettings(f"{place}.shares do not make 1")
+        return found
+
+    drift = Drift(
+        window=fields.take("window_seconds", _number),
+        references=fields.take("features", _list_of(reference)),
+    )
+    fields.end()
+    if drift.window <= 0:
+        raise InvalidSettings(f"settings.drift.window_seconds is {drift.window}")
+    _distinct([each.feature for each in drift.references], "settings.drift.features")
+    return drift
 
 
 def _golden(value: Any, place: str) -> GoldenInput:

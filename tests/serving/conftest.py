@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
-from fastapi import FastAPI
 from served_example import EXAMPLES, RELEASE, connected, settings_of
 
 from serving import model, settings
 from serving.app import create_app
+from serving.http.application import Application
+from serving.lanes.interface import Lane
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +55,7 @@ def make_release(
 @pytest.fixture(scope="session")
 def served(
     tmp_path_factory: pytest.TempPathFactory, manifest: dict[str, Any], model_bytes: bytes
-) -> tuple[settings.Settings, model.Model]:
+) -> tuple[settings.Settings, Lane]:
     """The example's settings and its loaded model, shared: nothing changes them."""
     folder = tmp_path_factory.mktemp("release")
     (folder / "model").mkdir()
@@ -65,12 +66,12 @@ def served(
 
 
 @pytest.fixture
-def app(served: tuple[settings.Settings, model.Model]) -> FastAPI:
+def app(served: tuple[settings.Settings, Lane]) -> Application:
     return create_app(*served)
 
 
 @pytest.fixture
-def client(app: FastAPI) -> Callable[[], Any]:
+def client(app: Application) -> Callable[[], Any]:
     return lambda: connected(app)
 
 

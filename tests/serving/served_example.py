@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from fastapi import FastAPI
+
+from serving.http.application import Application
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "valid"
 RELEASE = "sha256:" + "a" * 64
@@ -33,7 +34,7 @@ def settings_of(manifest: dict[str, Any], data: bytes) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def connected(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+async def connected(app: Application) -> AsyncIterator[httpx.AsyncClient]:
     # the server itself logs and answers an error; a test should see that answer, too
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://model") as opened:

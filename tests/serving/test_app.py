@@ -9,25 +9,30 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from served_example import connected
 
-from serving.app import MAX_BODY, MAX_DETAILS, create_app
+from serving.app import create_app
 from serving.errors import UnfitModel
-from serving.model import Model
+from serving.http.application import Application
+from serving.http.problems import MAX_DETAILS
+from serving.lanes.interface import Lane
+from serving.limits import Limits
 from serving.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
-Served = tuple[Settings, Model]
+Served = tuple[Settings, Lane]
 Client = Callable[[], Any]
+MAX_BODY = Limits().max_body
 
 
 class Broken:
     """A model that fails on every row."""
+
+    name = "broken"
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -191,15 +196,15 @@ async def test_a_model_that_misses_a_golden_input_is_not_ready(served: Served) -
         predicted = await http.post("/predict", content=body([0] * 9))
     assert ready.status_code == 503
     assert "predicted legitimate instead of fraud" in ready.json()["reasons"][0]
-    assert app.state.not_ready == tuple(ready.json()["reasons"])
+    assert app.readiness.lasting == tuple(ready.json()["reasons"])
     is_error(predicted, 503, "not_ready")
 
 
 async def test_a_model_that_fails_on_valid_input_is_a_500_without_its_inside(
     served: Served,
 ) -> None:
-    app = create_app(served[0], Broken(UnfitModel("its inside")))  # type: ignore[arg-type]
-    app.state.not_ready = ()
+    app = create_app(served[0], Broken(UnfitModel("its inside")))
+    app.readiness.lasting = ()
     async with connected(app) as http:
         response = await http.post("/predict", content=body([0] * 9))
     is_error(response, 500, "model_failed")
@@ -208,12 +213,12 @@ async def test_a_model_that_fails_on_valid_input_is_a_500_without_its_inside(
 
 async def test_an_unforeseen_failure_has_the_same_shape(served: Served) -> None:
     broken = Broken(UnfitModel("at first"))
-    app = create_app(served[0], broken)  # type: ignore[arg-type]
-    app.state.not_ready = ()
+    app = create_app(served[0], broken)
+    app.readiness.lasting = ()
     broken.error = ZeroDivisionError("inside")
     async with connected(app) as http:
         response = await http.post("/predict", content=body([0] * 9))
-    is_error(response, 500, "internal_error")
+    is_error(response, 500, "model_failed")
     assert "inside" not in response.text
 
 
@@ -227,11 +232,11 @@ async def test_metrics_count_requests_predictions_and_durations(
         response = await http.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
     lines = response.text.splitlines()
-    assert 'mlifecycle_requests_total{status="200"} 1.0' in lines
-    assert 'mlifecycle_requests_total{status="400"} 1.0' in lines
+    assert 'mlifecycle_requests_total{route="predict",status="200"} 1.0' in lines
+    assert 'mlifecycle_requests_total{route="predict",status="400"} 1.0' in lines
     assert 'mlifecycle_predictions_total{prediction="fraud"} 2.0' in lines
     assert 'mlifecycle_predictions_total{prediction="legitimate"} 0.0' in lines
-    assert "mlifecycle_request_seconds_count 2.0" in lines
+    assert 'mlifecycle_request_duration_seconds_count{route="predict"} 2.0' in lines
     [model] = [line for line in lines if line.startswith("mlifecycle_model_info{")]
     assert served[0].digest in model
 
@@ -245,8 +250,8 @@ async def test_metrics_can_be_off(served: Served) -> None:
 async def test_the_openapi_document_describes_the_signature(client: Client) -> None:
     async with client() as http:
         document = (await http.get("/openapi.json")).json()
-    content = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
-    [instance, row] = content["schema"]["properties"]["instances"]["items"]["oneOf"]
+    schema = document["components"]["schemas"]["Instances"]
+    [instance, row] = schema["properties"]["instances"]["items"]["oneOf"]
     assert instance["properties"]["hour"] == {"type": "integer", "minimum": 0, "maximum": 23}
     assert row["minItems"] == 9
 
@@ -269,7 +274,7 @@ bodies = st.one_of(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(content=bodies)
-async def test_no_body_makes_the_server_fail(content: bytes, app: FastAPI) -> None:
+async def test_no_body_makes_the_server_fail(content: bytes, app: Application) -> None:
     async with connected(app) as http:
         response = await http.post("/predict", content=content)
     if response.status_code == 200:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from archives import CONSTANTS, PROGRAM, SAMPLES, WEIGHTS, Entries, edit, packed, unpacked
@@ -224,7 +225,7 @@ def test_hostile_archives_are_refused_and_run_nothing(
     {**RUN_BY_TORCH, **REFUSED_TOO}[attack](entries, mark)
     loaded = settings.load(make_release(data=packed(entries)), RELEASE)
     if attack == "guards":  # the one that is left out instead of refused: no model needs them
-        model.load(loaded).predict([[0.0] * 9])
+        model.load(loaded).predict(np.zeros((1, 9), np.float32))
     else:
         with pytest.raises(UnsafeArchive):
             model.load(loaded)

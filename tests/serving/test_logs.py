@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 
 from serving import logs
-from serving.model import Model
+from serving.lanes.interface import Lane
 from serving.settings import Settings
 
 
 def test_a_json_line_holds_time_level_message_and_traceback(
-    served: tuple[Settings, Model], capsys: pytest.CaptureFixture[str]
+    served: tuple[Settings, Lane], capsys: pytest.CaptureFixture[str]
 ) -> None:
     logs.configure(served[0])
     log = logging.getLogger("serving.test")
@@ -32,7 +32,7 @@ def test_a_json_line_holds_time_level_message_and_traceback(
 
 
 def test_text_lines_and_another_level(
-    served: tuple[Settings, Model], capsys: pytest.CaptureFixture[str]
+    served: tuple[Settings, Lane], capsys: pytest.CaptureFixture[str]
 ) -> None:
     logs.configure(replace(served[0], log_format="text", log_level="error"))
     logging.getLogger("serving.test").warning("quiet")

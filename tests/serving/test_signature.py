@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.inputs import MAX_INSTANCES, InvalidInstances, expected_of, to_rows
 from serving.settings import Feature
+from serving.signature import InvalidInstances, Signature, expected_of, to_rows
 
+MAX_INSTANCES = 1000
 FEATURES = (
     Feature("amount", "float", 0, 100),
     Feature("hour", "integer", 0, 23),
@@ -108,10 +110,17 @@ values = st.recursive(
 
 @given(st.lists(values | st.lists(values, min_size=3, max_size=3), max_size=5))
 def test_any_json_is_either_rows_in_range_or_refused(instances: list[Any]) -> None:
+    signature = Signature(FEATURES)
+    packed = signature.packed(instances) or None
+    fits = packed is not None and signature.misfits(np.frombuffer(packed).reshape(-1, 3)) is None
     try:
         rows = to_rows(instances, FEATURES)
     except InvalidInstances:
+        assert not fits
         return
+    assert fits
+    assert packed is not None
+    assert np.frombuffer(packed).reshape(-1, 3).tolist() == rows
     for amount, hour, free in rows:
         assert 0 <= amount <= 100
         assert 0 <= hour <= 23

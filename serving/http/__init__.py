@@ -1,0 +1,1 @@
+"""The HTTP interface: connections, routes, errors."""

@@ -1,0 +1,51 @@
+"""The torch lane: the exported program, made safe, run by torch."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import torch
+from torch.fx.graph import CodeGen
+
+from serving import archive, processors
+from serving.errors import UnfitModel
+from serving.lanes.interface import Rows, first_line
+
+
+class TorchLane:
+    """A program of `torch.export`."""
+
+    name = "torch"
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        # the module's __call__ adds checks of the input that ours have made already
+        self._forward: Any = module.forward
+
+    def predict(self, rows: Rows) -> Rows:
+        """Probabilities (n x classes) for `rows` (n x features)."""
+        with torch.inference_mode():
+            answer: Rows = self._forward(torch.from_numpy(rows)).numpy()
+        return answer
+
+
+def load(data: bytes) -> TorchLane:
+    """Load the model file's content; raises UnsafeArchive or UnfitModel."""
+    safe = archive.rebuild(data)
+    torch.set_num_threads(processors.available())
+    try:
+        module: Any = torch.export.load(io.BytesIO(safe)).module()
+        _straighten(module)
+    except Exception as error:  # whatever torch raises on a program that it cannot build
+        raise UnfitModel(f"torch cannot load the model: {first_line(error)}") from error
+    return TorchLane(module)
+
+
+def _straighten(module: Any) -> None:
+    """Leave out of the program's Python what packs and unpacks trees: one tensor comes in, and one
+    goes out. (`archive.rebuild` has seen to that, and left out the guards.)"""
+    [output] = module.graph.find_nodes(op="output")
+    [[answer]] = output.args
+    output.args = (answer,)
+    module.graph.set_codegen(CodeGen())
+    module.recompile()
