@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from serving import golden, logs
 from serving.batching import Batcher, Mode
-from serving.http import operations
+from serving.http import operations, v2
 from serving.http.application import Application, AsgiApp, page
 from serving.http.exchange import Access, Everybody, Exchange, Observer, Route
+from serving.http.infer import Infer
 from serving.http.predict import Predict
 from serving.http.problems import Refused
 from serving.lanes.interface import Lane, Rows
@@ -80,6 +81,8 @@ def create_app(
         "/openapi.json": {"GET": ("docs", page)},
         "/docs": {"GET": ("docs", page)},
     }
+    infer = once_ready(Infer(settings, signature, batcher, limits))
+    routes |= v2.routes(settings, lane_name, readiness, infer)
     if settings.metrics:
         scrape = operations.Exposition(metrics, readiness, lane_name)
         routes["/metrics"] = {"GET": ("metrics", scrape)}

@@ -115,10 +115,19 @@ class Batcher:
         self.keep_rows = False
         readiness.saturated = lambda: self._rows >= limits.max_queue
 
+    @property
+    def waiting(self) -> int:
+        """How many rows wait."""
+        return self._rows
+
+    def long_calls(self) -> None:
+        """Take the model's calls for long until they have shown to be short."""
+        self._call = 2 * _LONG
+
     def submit(self, entry: Entry) -> None:
         """Answer the entry's request, now or soon. Raises Refused when too many wait already."""
         wait = self._rows * self._pace
-        if self._rows + entry.count > self._limits.max_queue + self._most or (
+        if (self._rows and self._rows + entry.count > self._limits.max_queue) or (
             self._rows and wait > self._limits.max_wait
         ):
             raise Refused(
@@ -130,6 +139,7 @@ class Batcher:
         self._queue.append(entry)
         self._rows += entry.count
         if self._scheduled:
+            self._metrics.queue.set(self._rows)
             return
         self._scheduled = True
         if len(self.connections) == 1 or self.mode == "inline":

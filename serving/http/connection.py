@@ -145,7 +145,11 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserError:
             self.refuse(Refused(400, "invalid_http", "That is no HTTP request."))
             return
-        if self._in_head and self._head_size > self._limits.max_header:
+        if self._receiving is None:
+            return
+        if not self._in_head:
+            self._hold()
+        elif self._head_size > self._limits.max_header:
             self.refuse(self._head_too_large())
 
     def pause_writing(self) -> None:
@@ -230,6 +234,10 @@ class Connection(HttpToolsProtocol):
         ):
             exchange.keep_alive = False
             exchange.early = self._head_too_large()
+        if parser.should_upgrade() and exchange.method not in ("GET", "HEAD"):
+            # The parser takes the body for the other protocol's.
+            message = "Other protocols are not spoken here: send the request without Upgrade."
+            exchange.early = Refused(400, "invalid_http", message)
         if before is None or before.response_complete:
             self._start(exchange)
         else:
@@ -248,19 +256,8 @@ class Connection(HttpToolsProtocol):
             if type(cycle.body) is bytes:
                 cycle.body = bytearray(cycle.body)
             cycle.body += body
-            cycle.held += len(body)
-            self.application.held += len(body)
             if len(cycle.body) > self._limits.max_body:
                 cycle.refuse(too_large(self._limits))
-            elif self.application.held > self._limits.max_held:
-                cycle.refuse(
-                    Refused(
-                        429,
-                        "overloaded",
-                        "Too many large bodies are on their way. Send less at a time, or later.",
-                        headers={b"retry-after": b"1"},
-                    )
-                )
 
     def on_message_complete(self) -> None:
         """A request is there as a whole."""
@@ -386,6 +383,23 @@ class Connection(HttpToolsProtocol):
         """A page has been shown."""
         self._idle_since = monotonic()
         super().on_response_complete()
+
+    def _hold(self) -> None:
+        """Count the body that is on its way against what all of them may hold together."""
+        cycle = self.cycle
+        if not isinstance(cycle, DirectExchange) or cycle.status:
+            return
+        self.application.held += len(cycle.body) - cycle.held
+        cycle.held = len(cycle.body)
+        if self.application.held > self._limits.max_held:
+            cycle.refuse(
+                Refused(
+                    429,
+                    "overloaded",
+                    "Too many large bodies are on their way. Send less at a time, or later.",
+                    headers={b"retry-after": b"1"},
+                )
+            )
 
     def _let_go(self, exchange: DirectExchange) -> None:
         self.application.held -= exchange.held

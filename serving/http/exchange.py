@@ -110,7 +110,8 @@ class Exchange(ABC):
         """Answer with an error."""
         if not self.status:
             self.code = refused.code
-            body = refused.body(self.request_id.decode())
+            protocol = self.path.startswith("/v2")
+            body = refused.body(self.request_id.decode(), protocol)
             self.reply(refused.status, body, JSON, list(refused.headers.items()))
 
     @abstractmethod

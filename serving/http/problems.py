@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -31,27 +32,29 @@ class Refused(Exception):
         self.headers = dict(headers or {})
         super().__init__(message)
 
-    def body(self, request_id: str) -> bytes:
-        """The JSON document of it."""
+    def body(self, request_id: str, protocol: bool = False) -> bytes:
+        """The JSON document of it; with `protocol` as the Open Inference Protocol wants it, where
+        `error` is a text: the rest is beside it."""
         details = [
             {**asdict(fault), "value": short(fault.value)} for fault in self.faults[:MAX_DETAILS]
         ]
-        return orjson.dumps(
-            {
-                "error": {
-                    "code": self.code,
-                    "message": self.message,
-                    "details": details,
-                    "request_id": request_id,
-                }
-            }
-        )
+        rest = {"details": details, "request_id": request_id}
+        if not protocol:
+            return orjson.dumps({"error": {"code": self.code, "message": self.message, **rest}})
+        message = self.message
+        if details:
+            first = details[0]
+            message += (
+                f" Instance {first['instance']}: {first['feature']} is {first['value']} instead of "
+                f"{first['expected']}."
+            )
+        return orjson.dumps({"error": message, "code": self.code, **rest})
 
 
 def short(value: Any) -> Any:
     """The offending value as it was sent when it is small, else the beginning of it."""
     if value is None or isinstance(value, bool | int | float):
-        return value
+        return value if not isinstance(value, float) or isfinite(value) else str(value)
     try:
         text = value if isinstance(value, str) else orjson.dumps(value).decode()
     except TypeError:  # nested deeper than orjson writes, though not deeper than it reads
