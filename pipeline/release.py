@@ -31,7 +31,7 @@ from pipeline.progress import Observer
 from pipeline.record import Outcome, RunRecord, StageReport
 from pipeline.reports import files
 from pipeline.resources import folder
-from pipeline.stages import build, govern, render, sbom, scan
+from pipeline.stages import build, govern, judge, render, sbom, scan
 from pipeline.state import State, write_atomically
 from pipeline.targets.interface import Served
 
@@ -144,9 +144,15 @@ async def _checked(line: Line, goal: Goal) -> Built | None:
     await _examine(line, built, goal)
     reference = line.place.reference(built)
     if reference is not None and goal in (Goal.RENDER, *WHOLE):
-        rendered, _ = await render.run(line.open("render"), line.manifest, reference)
-        line.require(rendered)
+        await _render(line, reference)
     return built
+
+
+async def _render(line: Line, reference: str) -> None:
+    """The objects that run the image, judged before anything is pushed or a cluster is asked."""
+    rendered, objects = await render.run(line.open(render.NAME), line.manifest, reference)
+    line.require(rendered)
+    line.require(await judge.run(line.open(judge.NAME), objects))
 
 
 async def _examine(line: Line, built: Built, goal: Goal) -> None:

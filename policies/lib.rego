@@ -73,3 +73,32 @@ plain_path(value) if {
 within(path, root) if path == root
 
 within(path, root) if startswith(path, concat("", [trim_right(root, "/"), "/"]))
+
+# Thousandths of a core, rounded: 0.3 has no exact binary form, and engines differ on what is left.
+amount("cpu", quantity) := round(to_number(trim_suffix(quantity, "m")) * scale) if {
+	is_string(quantity)
+	regex.match(`^([1-9][0-9]{0,6}m|(0|[1-9][0-9]{0,3})(\.[0-9]{1,3})?)$`, quantity)
+	scale := thousandths(quantity)
+}
+
+# Bytes.
+amount("memory", quantity) := round(to_number(trim_right(quantity, "kKMGTi")) * units[trim_left(quantity, "0123456789.")]) if {
+	is_string(quantity)
+	regex.match(`^([1-9][0-9]{0,14}|[1-9][0-9]{0,5}(\.[0-9]{1,3})?(k|M|G|T|Ki|Mi|Gi|Ti))$`, quantity)
+}
+
+thousandths(quantity) := 1 if endswith(quantity, "m")
+
+else := 1000
+
+units := {
+	"": 1,
+	"k": 1000,
+	"M": 1000000,
+	"G": 1000000000,
+	"T": 1000000000000,
+	"Ki": 1024,
+	"Mi": 1048576,
+	"Gi": 1073741824,
+	"Ti": 1099511627776,
+}

@@ -21,12 +21,15 @@ from pipeline.policy.annotations import Rule, annotated
 
 GOVERNANCE = "mlifecycle.governance"
 SUPPLY_CHAIN = "mlifecycle.supply_chain"
+DEPLOYMENT = "mlifecycle.deployment"
 
 MODES = ("extend", "replace")
 
 _PACKAGE = re.compile(r"^\s*package\s+(\S+)\s*(?:#.*)?$", re.MULTILINE)
 _COMMENT_OR_SPACE = re.compile(r"(?:\s|#[^\n]*(?:\n|$))*")
-_EXTENSION = re.compile(r"mlifecycle\.extensions\.(?:(governance|supply_chain)\.(\w+)|lib\.\w+)")
+_EXTENSION = re.compile(
+    r"mlifecycle\.extensions\.(?:(governance|supply_chain|deployment)\.(\w+)|lib\.\w+)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,8 @@ def _extensions(modules: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
                     name,
                     "package",
                     package,
-                    "mlifecycle.extensions.governance.NAME, …supply_chain.NAME or …lib.NAME",
+                    "mlifecycle.extensions.governance.NAME, …supply_chain.NAME, "
+                    "…deployment.NAME or …lib.NAME",
                     "Rename the package, or use --policies-mode replace.",
                 )
             )

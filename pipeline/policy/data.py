@@ -15,7 +15,7 @@ from pipeline.errors import InvalidInput, Problem
 _NAMES = ", ".join(f"{environment.value}.yaml" for environment in Environment)
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """YAML without dates, which JSON lacks, and without keys given twice, of which one is lost."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -31,7 +31,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.yaml_implicit_resolvers = {
+Loader.yaml_implicit_resolvers = {
     letter: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
     for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
@@ -71,8 +71,8 @@ def _settings(path: Path) -> dict[str, Any]:
     try:
         if not path.is_file():
             raise OSError("it is not a regular file")
-        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  a SafeLoader
-        if isinstance(value, dict) and _is_json(value):
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)  # noqa: S506  a SafeLoader
+        if isinstance(value, dict) and is_json(value):
             return value
         reason = "it is no mapping of JSON values (no NaN, infinity, dates, sets or bytes)"
     except (OSError, UnicodeDecodeError) as error:
@@ -88,12 +88,13 @@ def _settings(path: Path) -> dict[str, Any]:
     )
 
 
-def _is_json(value: Any) -> bool:
+def is_json(value: Any) -> bool:
+    """Whether `value` is what JSON can say: no NaN, infinity, dates, sets or bytes."""
     match value:
         case dict():
-            return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
+            return all(isinstance(key, str) and is_json(item) for key, item in value.items())
         case list():
-            return all(_is_json(item) for item in value)
+            return all(is_json(item) for item in value)
         case float():
             return math.isfinite(value)
         case _:

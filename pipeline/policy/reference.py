@@ -35,14 +35,15 @@ _OWN = """\
 
 - `--policies-mode extend` (the default) adds to what is above. Data is laid over ours: mappings
   key by key, lists and values replaced whole. Rules go into packages named
-  `mlifecycle.extensions.governance.NAME` (asked about manifests) or
-  `mlifecycle.extensions.supply_chain.NAME` (asked about locks, lints, scans and inventories), and
-  functions that they share into `mlifecycle.extensions.lib.NAME`. A package with rules has a set
+  `mlifecycle.extensions.governance.NAME` (asked about manifests),
+  `mlifecycle.extensions.supply_chain.NAME` (asked about locks, lints, scans and inventories) or
+  `mlifecycle.extensions.deployment.NAME` (asked about rendered objects), and functions that they
+  share into `mlifecycle.extensions.lib.NAME`. A package with rules has a set
   `violations` of objects with `id`, `level` (`deny` or `warn`), `path`, `actual` and `expected`.
   Rules can deny more; they cannot unsay one of ours.
 - `--policies-mode replace` takes the folder instead of ours. It must define
-  `data.mlifecycle.governance.decision` and `data.mlifecycle.supply_chain.decision`, each an object
-  with `allow` and `violations`.
+  `data.mlifecycle.governance.decision`, `data.mlifecycle.supply_chain.decision` and, where objects
+  are rendered, `data.mlifecycle.deployment.decision`, each an object with `allow` and `violations`.
 
 ```rego
 package mlifecycle.extensions.governance.names
@@ -93,11 +94,19 @@ Test your own policies with both.
   `scan.findings`, and `today` (YYYY-MM-DD, for waivers)
 - `lint`: the same of a scan before anything is built, in which only scanners of sources run
 - `inventory`: `inventory.packages` and `inventory.differences`
+
+`mlifecycle.deployment` is given `environment` and `objects`, every rendered Kubernetes object.
 """
 
 _GATES = (
     ("MG-", "Governance", "Judged by `govern`, before anything is fetched or built."),
     ("SC-", "Supply chain", "Judged by `build` (lock), `lint`, `scan` and `sbom` (inventory)."),
+    (
+        "KD-",
+        "Kubernetes objects",
+        "Judged by `judge`, right after `render` and before anything is pushed or a cluster is "
+        "asked. Every object is judged, and every pod spec in it, whatever its kind.",
+    ),
 )
 
 

@@ -59,7 +59,7 @@ class Stages:
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
     stages = Stages()
-    for name in ("govern", "build", "scan", "sbom", "render"):
+    for name in ("govern", "build", "scan", "sbom", "render", "judge"):
         monkeypatch.setattr(f"pipeline.stages.{name}.run", stages.say(name))
     monkeypatch.setattr("pipeline.stages.scan.lint", stages.say("lint"))
     return stages
@@ -124,9 +124,9 @@ def test_a_run_goes_as_far_as_its_goal(ask: Asked, goal: Goal, expected: list[st
     ("goal", "expected"),
     [
         (Goal.BUILD, BEFORE),
-        (Goal.RENDER, [*BEFORE, "render"]),
-        (Goal.EVIDENCE, [*BEFORE, "scan", "sbom", "render"]),
-        (Goal.DEPLOY, [*BEFORE, "scan", "sbom", "render"]),
+        (Goal.RENDER, [*BEFORE, "render", "judge"]),
+        (Goal.EVIDENCE, [*BEFORE, "scan", "sbom", "render", "judge"]),
+        (Goal.DEPLOY, [*BEFORE, "scan", "sbom", "render", "judge"]),
     ],
 )
 def test_what_a_cluster_can_pull_has_its_objects(
@@ -135,6 +135,18 @@ def test_what_a_cluster_can_pull_has_its_objects(
     place.image = "registry.example/it:1.2.0@sha256:" + "2" * 64
     assert sorted(names(ask(goal).record)) == sorted(expected)
     assert ask.recorded.stages[-1].stage == expected[-1]
+
+
+@pytest.mark.parametrize("stage", ["render", "judge"])
+def test_objects_that_are_denied_are_not_deployed(
+    ask: Asked, place: Elsewhere, stages: Stages, stage: str
+) -> None:
+    place.image = "registry.example/it:1.2.0@sha256:" + "2" * 64
+    stages.no = {stage}
+    result = ask(Goal.DEPLOY)
+    assert result.record.outcome is Outcome.DENIED
+    assert result.record.stages[-1].stage == stage
+    assert place.diary == ["held", "let go"]
 
 
 def test_a_record_says_where_the_run_was_and_with_what(ask: Asked) -> None:

@@ -96,7 +96,7 @@ EXTRA = [("spec", "previous_version"), ("spec", "model", "digest"), ("spec", "de
 PLACES = [*_judged(VALID), *EXTRA * 3]
 
 
-def _put(document: Any, place: tuple[str | int, ...], value: Any, delete: bool) -> None:
+def put(document: Any, place: tuple[str | int, ...], value: Any, delete: bool) -> None:
     """Change the value at a place; nothing where an earlier change took the place away."""
     for step in place[:-1]:
         try:
@@ -146,7 +146,7 @@ def governed(draw: st.DrawFn) -> dict[str, Any]:
     """A governance document without its environment."""
     manifest = copy.deepcopy(VALID)
     for place, value, delete in draw(CHANGES):
-        _put(manifest, place, value, delete)
+        put(manifest, place, value, delete)
     return {"manifest": manifest, **draw(catalogs())}
 
 

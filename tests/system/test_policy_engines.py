@@ -15,6 +15,7 @@ from typing import Any
 
 import anyio
 import pytest
+from deployments import deployed
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis import strategies as st
 from manifests import ROOT, SUPPLIED, VALID, governed
@@ -23,7 +24,7 @@ from pipeline import manifest as manifests
 from pipeline import resources
 from pipeline.environment import Environment
 from pipeline.policy import judge
-from pipeline.policy.bundle import GOVERNANCE, SUPPLY_CHAIN, Bundle
+from pipeline.policy.bundle import DEPLOYMENT, GOVERNANCE, SUPPLY_CHAIN, Bundle
 from pipeline.policy.interface import PolicyFailed
 from pipeline.policy.opa import Opa
 from pipeline.policy.regocpp import RegoCpp
@@ -187,6 +188,19 @@ def test_the_engines_agree_on_supply_chains() -> None:
 
     corpus()
     assert both.judged >= 200
+
+
+def test_the_engines_agree_on_rendered_objects() -> None:
+    both = Both(DEPLOYMENT)
+
+    @settings(CORPUS, max_examples=12)
+    @given(st.lists(deployed(), min_size=25, max_size=25))
+    def corpus(cases: list[dict[str, Any]]) -> None:
+        environments = [*Environment, Environment.PROD, "mars"]
+        both.compare([case | {"environment": environments[i % 6]} for i, case in enumerate(cases)])
+
+    corpus()
+    assert both.judged >= 250
 
 
 def test_the_engines_agree_on_every_example() -> None:

@@ -23,9 +23,12 @@ from pipeline.findings import ToolReport, ToolStatus
 from pipeline.manifest import Manifest
 from pipeline.places.host import FolderBuilder
 from pipeline.policy.bundle import Bundle
+from pipeline.policy.interface import Engine
+from pipeline.policy.opa import Opa
 from pipeline.policy.regocpp import RegoCpp
+from pipeline.record import Outcome
 from pipeline.runtimes.host import Host
-from pipeline.stages import render
+from pipeline.stages import judge, render
 from pipeline.stages.interface import Context
 from pipeline.state import State
 from pipeline.tools import kubeconform, kustomize
@@ -33,6 +36,7 @@ from pipeline.tools import kubeconform, kustomize
 VALID = Path(__file__).parents[2] / "examples" / "valid"
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 IMAGE = f"registry.internal:5000/models/fraud-detector:1.2.0@{DIGEST}"
+PUBLISHED = f"ghcr.io/acme-bank/fraud-detector:1.2.0@{DIGEST}"
 NO_POLICIES = Bundle({}, {}, {}, {}, "sha256:none")
 SPARE = (Environment.STAGING, Environment.PROD)
 
@@ -49,12 +53,14 @@ class Silent:
 @pytest.fixture(scope="module", autouse=True)
 def programs() -> Iterator[None]:
     absent = [
-        name for name in ("kustomize", "kubeconform") if not (given.PROGRAMS / name).is_file()
+        name
+        for name in ("kustomize", "kubeconform", "opa")
+        if not (given.PROGRAMS / name).is_file()
     ]
     if absent:
         pytest.fail(
             f"There is no {', '.join(absent)} in {given.PROGRAMS}. Run "
-            "tests/system/tools/install.sh kustomize kubeconform.",
+            "tests/system/tools/install.sh kustomize kubeconform opa.",
             pytrace=False,
         )
     with pytest.MonkeyPatch.context() as patch:
@@ -129,6 +135,23 @@ def test_every_object_is_what_its_strict_schema_says(
     assert report.status is ToolStatus.RAN, report.reason
     assert not report.findings
     assert report.audited == len(by_kind(objects)) == (9 if environment in SPARE else 8)
+
+
+@each
+@pytest.mark.parametrize("name", ["model-manifest.yaml", "breast-cancer-manifest.yaml"])
+@pytest.mark.parametrize("engine", [RegoCpp, lambda: Opa(Host())], ids=["rego-cpp", "opa"])
+def test_every_object_may_go_to_a_cluster(
+    tmp_path: Path, environment: Environment, name: str, engine: Callable[[], Engine]
+) -> None:
+    objects = rendered(tmp_path, manifests.load(VALID / name), environment, PUBLISHED)
+    state = State(tmp_path / "state")
+    context = Context(
+        environment=environment, bundle=Bundle.load(resources.folder("policies")), engine=engine(),
+        runtime=Host(), builder=FolderBuilder(Host(), state), state=state,
+        run_folder=tmp_path / "run", progress=Silent(),
+    )  # fmt: skip
+    report = asyncio.run(judge.run(context, objects))
+    assert (report.outcome, report.violations) == (Outcome.PASSED, ())
 
 
 def test_a_planted_mistake_is_found(tmp_path: Path, schemas: Path) -> None:

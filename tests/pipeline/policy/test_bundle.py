@@ -49,7 +49,7 @@ def test_every_id_in_a_rule_is_annotated_in_its_file_and_the_other_way_round() -
     stated: set[tuple[str, str]] = set()
     for name, text in BUNDLE.modules.items():
         code = "\n".join(line for line in text.splitlines() if not line.strip().startswith("#"))
-        stated |= {(name, rule) for rule in re.findall(r'"((?:MG|SC)-[A-Z0-9]+-\d{3})"', code)}
+        stated |= {(name, rule) for rule in re.findall(r'"((?:MG|SC|KD)-[A-Z0-9]+-\d{3})"', code)}
     assert stated == {(rule.module, rule.id) for rule in BUNDLE.rules.values()}
 
 
@@ -75,6 +75,7 @@ def test_an_extension_adds_rules_and_lays_its_data_over_ours(tmp_path: Path) -> 
         {
             "deep/names.rego": "# why\n\npackage mlifecycle.extensions.governance.names # so\n",
             "scan.rego": "package mlifecycle.extensions.supply_chain.more\n",
+            "pods.rego": "package mlifecycle.extensions.deployment.pods\n",
             "lib.rego": "package mlifecycle.extensions.lib.words\n",
             "names_test.rego": "package anything\n",
             "data/prod.yaml": "metrics: {accuracy: {minimum: 0.9}}\nmodel: {frameworks: [onnx]}\n",
@@ -84,6 +85,7 @@ def test_an_extension_adds_rules_and_lays_its_data_over_ours(tmp_path: Path) -> 
     assert bundle.extensions == {
         "mlifecycle.governance": ("mlifecycle.extensions.governance.names",),
         "mlifecycle.supply_chain": ("mlifecycle.extensions.supply_chain.more",),
+        "mlifecycle.deployment": ("mlifecycle.extensions.deployment.pods",),
     }
     assert set(bundle.modules) > set(BUNDLE.modules)
     prod = bundle.data["mlifecycle"]["environments"]["prod"]

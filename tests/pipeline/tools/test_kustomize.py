@@ -16,7 +16,7 @@ Recorded = Callable[[str, str], Outcome]
 
 def test_the_objects_are_handed_on_as_they_were_written(outcome: Recorded) -> None:
     recorded = outcome("kustomize", "objects")
-    assert kustomize.objects(recorded) == (recorded.files[kustomize.OBJECTS], 5)
+    assert kustomize.objects(recorded) == (recorded.files[kustomize.OBJECTS], 9)
 
 
 @pytest.mark.parametrize(
