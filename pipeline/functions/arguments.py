@@ -103,6 +103,10 @@ PackageIndex = Annotated[
     str | None, Doc("The index that packages are installed from, in the place of the default one")
 ]
 TorchIndex = Annotated[str | None, Doc("An index beside it, such as one with CPU builds of torch")]
+Netrc = Annotated[
+    dagger.Secret | None,
+    Doc("What the indexes ask for: a .netrc with a line for each host, such as file:$HOME/.netrc"),
+]
 TrivyDatabase = Annotated[
     dagger.File | None,
     Doc("trivy's vulnerability database: a tar with trivy.db and metadata.json"),

@@ -17,6 +17,7 @@ from pipeline.functions.arguments import (
     Images,
     ManifestFile,
     Mode,
+    Netrc,
     PackageIndex,
     Policies,
     PoliciesMode,
@@ -57,6 +58,7 @@ class Mlifecycle:
     images: Images = None
     package_index: PackageIndex = None
     torch_index: TorchIndex = None
+    netrc: Netrc = None
     trivy_db: TrivyDatabase = None
     trivy_db_repository: TrivyRepository = None
     grype_db: GrypeDatabase = None

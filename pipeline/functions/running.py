@@ -39,7 +39,7 @@ _FINDINGS = TypeAdapter(list[Finding])
 ENGINE = "v0.21.8"  # as dagger.json has it
 # What of the settings decides a run's result and can be said.
 NAMED = (
-    *("registry", "images", "package_index", "torch_index"),
+    *("registry", "images", "package_index", "torch_index", "netrc"),
     *("trivy_db", "trivy_db_repository", "grype_db", "ca_certificates"),
 )
 # An object by itself prints nothing of use: what to ask it for.
@@ -98,7 +98,13 @@ class Session:
         if settings.images is not None:
             name = await settings.images.name()
             pins = images.load(await settings.images.contents(), f"--images {name}")
-        runtime = Containers(pins, self.upload, settings.package_index, settings.ca_certificates)
+        runtime = Containers(
+            pins,
+            self.upload,
+            settings.package_index,
+            settings.ca_certificates,
+            settings.netrc,
+        )
         registry = None
         if settings.registry:
             registry = Registry(

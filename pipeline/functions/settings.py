@@ -9,6 +9,7 @@ import dagger
 from pipeline import image_reference
 from pipeline.errors import InvalidInput, Problem
 from pipeline.functions.arguments import Environment, PoliciesMode
+from pipeline.places.containers.addresses import check_address
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Settings:
     images: dagger.File | None
     package_index: str | None
     torch_index: str | None
+    netrc: dagger.Secret | None
     trivy_db: dagger.File | None
     trivy_db_repository: str | None
     grype_db: dagger.File | None
@@ -46,6 +48,11 @@ class Settings:
         """Refuse what could only fail after everything was built. Raises InvalidInput."""
         if self.registry is not None:
             self.destination(None)
+        for flag, address in (
+            ("--package-index", self.package_index),
+            ("--torch-index", self.torch_index),
+        ):
+            check_address(flag, address)
         if (self.registry_username is None) != (self.registry_password is None):
             expected = "a user and a password together, or neither"
             raise InvalidInput(

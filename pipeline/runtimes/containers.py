@@ -39,6 +39,7 @@ SERVICE_MINUTES = 10
 _TRACE = re.compile(r"\s*\[traceparent:[^\]]*\]")
 VERSION = re.compile(r"\d+(?:\.\d+)+[\w.+-]*")
 CERTIFICATES = "/etc/ssl/certs/mlifecycle-ca.pem"
+NETRC = "/run/secrets/netrc"
 TRUST = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")
 
 
@@ -128,14 +129,15 @@ class Containers:
     because public images disagree about their user and outputs must be written. The engine gives
     every container the network, also to a tool that was not granted it; no secret is in one.
 
-    `package_index` is where the scanners without an image are installed from. A password in it
-    stays out of the engine's records.
+    `package_index` is where the scanners without an image are installed from, and `netrc` holds
+    what it asks for: only installations see it.
     """
 
     images: Images
     upload: Upload
     package_index: str | None = None
     certificates: dagger.File | None = None
+    netrc: dagger.Secret | None = None
     name: str = field(default="containers", init=False)
     _versions: dict[str, str | None] = field(default_factory=dict, init=False)
 
@@ -185,7 +187,13 @@ class Containers:
             .with_env_variable("UV_PYTHON_DOWNLOADS", "never")
             .with_env_variable("UV_NATIVE_TLS", "1")
         )
-        return with_address(container, "UV_DEFAULT_INDEX", self.package_index)
+        if self.package_index is not None:
+            container = container.with_env_variable("UV_DEFAULT_INDEX", self.package_index)
+        if self.netrc is not None:
+            container = container.with_mounted_secret(NETRC, self.netrc).with_env_variable(
+                "NETRC", NETRC
+            )
+        return container
 
     def trusting(self, container: dagger.Container) -> dagger.Container:
         """The container with the caller's certificates, if there are any."""
@@ -200,7 +208,7 @@ class Containers:
         """Python with the hash lock `requirements/NAME` installed at `place`."""
         lock = await self.upload.file(resources.folder("requirements") / requirements)
         wanted = f"/requirements/{requirements}"
-        return (
+        container = (
             self.with_uv()
             .with_mounted_file(wanted, lock)
             .with_exec(["uv", "venv", "--quiet", str(place)])
@@ -208,6 +216,7 @@ class Containers:
             .with_exec(["uv", "pip", "install", "--quiet", "--require-hashes", "-r", wanted])
             .without_mount(wanted)
         )
+        return container if self.netrc is None else container.without_mount(NETRC)
 
     def _image(self, tool: str, command: str) -> ToolImage | None:
         try:
@@ -235,7 +244,7 @@ class Containers:
         for name in sorted(call.inputs):
             container = await self._mounted(container, str(WORK / name), call.inputs[name])
         for variable in sorted(call.environment):
-            container = with_address(container, variable, call.environment[variable])
+            container = container.with_env_variable(variable, call.environment[variable])
         if call.dated:
             container = container.with_env_variable("MLIFECYCLE_DAY", slot(24 * 60))
         if call.network:
@@ -293,19 +302,6 @@ def said_by(error: Exception) -> str:
     if isinstance(error, dagger.ExecError):
         said += f": {uv.complaint(Outcome(error.exit_code, error.stdout, error.stderr))}"
     return " ".join(said.split())[:600].rstrip(".") + "."
-
-
-def with_address(container: dagger.Container, variable: str, value: str | None) -> dagger.Container:
-    """Set a variable, as a secret where it is an address with a password in it.
-
-    Only then, because the engine keeps nothing of what a secret was used for beyond a session.
-    """
-    if value is None:
-        return container
-    if "@" in value and "://" in value:
-        secret = dag.set_secret(f"mlifecycle-{variable}-{digest.of_bytes(value.encode())}", value)
-        return container.with_secret_variable(variable, secret)
-    return container.with_env_variable(variable, value)
 
 
 async def _carried_out(container: dagger.Container, call: Invocation) -> Outcome:

@@ -31,9 +31,8 @@ from pipeline.tools import uv
 from pipeline.tools.interface import IMAGE
 
 ENVIRONMENT = "environment"
-# As serving/Dockerfile calls the addresses that it may be lent; arguments are called the same.
-ADDRESSES = ("package-index", "torch-index")
-CERTIFICATES = "certificates"
+# As serving/Dockerfile calls what it may be lent.
+NETRC, CERTIFICATES = "netrc", "certificates"
 # As the Dockerfile ends when packages miss what they require.
 INCOMPLETE = "the lock is not complete"
 KEPT = 24 * 3600.0  # seconds, for a build's context
@@ -114,22 +113,22 @@ class ImageBuilder:
             "MODEL_VERSION": recipe.version,
             "SOURCE_DATE_EPOCH": EPOCH,
         }
-        hidden = []
-        for secret, address in zip(ADDRESSES, self._addresses(), strict=True):
-            if address and "@" in address:
-                # The Dockerfile takes a secret for the argument: those are recorded.
-                hidden.append(dag.set_secret(secret, address))
-            elif address:
-                arguments[secret.upper().replace("-", "_")] = address
+        if self.runtime.package_index:
+            arguments["PACKAGE_INDEX"] = self.runtime.package_index
+        if self.torch_index:
+            arguments["TORCH_INDEX"] = self.torch_index
+        lent = []
+        if self.runtime.netrc is not None:
+            # The Dockerfile knows a secret by its name, which the caller's has of its own.
+            lent.append(dag.set_secret(NETRC, await self.runtime.netrc.plaintext()))
         if self.runtime.certificates is not None:
-            trusted = await self.runtime.certificates.contents()
-            hidden.append(dag.set_secret(CERTIFICATES, trusted))
+            lent.append(dag.set_secret(CERTIFICATES, await self.runtime.certificates.contents()))
         image = context.docker_build(
             target=TARGET,
             build_args=[dagger.BuildArg(name, value) for name, value in arguments.items()],
-            secrets=hidden,
+            secrets=lent,
         )
-        for name in (*ADDRESSES, CERTIFICATES):
+        for name in (NETRC, CERTIFICATES):
             # What the build was lent stays mounted in the container that it gives.
             image = image.without_mount(f"/run/secrets/{name}")
         return image
@@ -144,9 +143,6 @@ class ImageBuilder:
             {"python": images.python.reference, "uv": images.uv.reference},
             _room(self.state.root / "images"),
         )
-
-    def _addresses(self) -> tuple[str | None, str | None]:
-        return self.runtime.package_index, self.torch_index
 
     async def _digest(self, archive: dagger.File) -> str:
         # Not by its own digest: to find that, the engine would read all of it.

@@ -13,7 +13,8 @@ import dagger
 from dagger import dag
 
 from pipeline.catalog.interface import Catalog
-from pipeline.errors import EnvironmentFailed
+from pipeline.errors import EnvironmentFailed, InvalidInput, Problem
+from pipeline.places.containers.addresses import check_address
 from pipeline.places.containers.databases import Databases
 from pipeline.places.containers.place import ContainerPlace, Registry
 from pipeline.runtimes.containers import Containers, Upload, said_by
@@ -22,11 +23,16 @@ from pipeline.tools import images
 
 CLI = "_EXPERIMENTAL_DAGGER_CLI_BIN"
 PASSWORD = "MLIFECYCLE_REGISTRY_PASSWORD"  # noqa: S105 - a variable's name
+NETRC = "NETRC"
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `--runtime dagger` takes. The registry's password is in the variable `PASSWORD`."""
+    """What `--runtime dagger` takes.
+
+    The registry's password is in the variable `PASSWORD`, what indexes ask for in the file that
+    the variable `NETRC` names.
+    """
 
     registry: str | None = None
     registry_username: str | None = None
@@ -40,6 +46,8 @@ class Options:
 @asynccontextmanager
 async def connected(options: Options) -> AsyncIterator[ContainerPlace]:
     """A place on the engine that `dagger` finds. Raises InvalidInput and EnvironmentFailed."""
+    check_address("the package index", options.package_index)
+    check_address("MLIFECYCLE_TORCH_INDEX", options.torch_index)
     pins = images.PINNED
     if options.images is not None:
         pins = images.load(options.images.read_text(encoding="utf-8"), str(options.images))
@@ -64,7 +72,16 @@ async def connected(options: Options) -> AsyncIterator[ContainerPlace]:
 
 
 def _place(options: Options, pins: images.Images) -> ContainerPlace:
-    runtime = Containers(pins, Upload(module=False), options.package_index)
+    netrc = os.environ.get(NETRC)
+    if netrc and not Path(netrc).is_file():
+        expected = "a file with the credentials of package indexes"
+        raise InvalidInput([Problem(NETRC, "", netrc, expected, "Name another, or unset it.")])
+    runtime = Containers(
+        pins,
+        Upload(module=False),
+        options.package_index,
+        netrc=dag.secret(f"file:{Path(netrc).absolute()}") if netrc else None,
+    )
     registry = None
     if options.registry:
         password = os.environ.get(PASSWORD)

@@ -36,6 +36,20 @@ def test_a_password_in_an_address_is_not_repeated() -> None:
     assert "hidden" not in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["package_index", "torch_index"])
+@pytest.mark.parametrize(
+    "address", ["https://user:hidden@packages.acme.example/simple", "packages.acme.example", ""]
+)
+def test_an_index_is_an_address_without_a_password(name: str, address: str) -> None:
+    with pytest.raises(InvalidInput, match="the address of an index") as refused:
+        settings(**{name: address}).check()
+    assert "hidden" not in str(refused.value)
+
+
+def test_an_index_may_be_named() -> None:
+    settings(package_index="https://packages.acme.example/simple").check()
+
+
 @pytest.mark.parametrize("given", [{"registry_username": "u"}, {"registry_password": object()}])
 def test_user_and_password_come_together(given: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput, match="together"):

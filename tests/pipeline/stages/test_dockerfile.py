@@ -14,7 +14,7 @@ import pytest
 
 from pipeline import release_folder
 from pipeline.places.containers import release as image_release
-from pipeline.places.containers.image import ADDRESSES, CERTIFICATES
+from pipeline.places.containers.image import CERTIFICATES, NETRC
 from pipeline.resources import folder
 from pipeline.tools import uv
 from serving.__main__ import RELEASE_DIGEST
@@ -91,13 +91,13 @@ def test_an_environment_is_made_before_any_source_is_looked_at(
     assert [copy.split()[0] for copy in taken] == [release_folder.LOCK]
 
 
-def test_an_address_with_a_password_can_be_a_secret(stages: dict[str, list[Instruction]]) -> None:
+def test_the_password_of_an_index_is_a_secret(stages: dict[str, list[Instruction]]) -> None:
     secret = re.compile("--mount=type=secret,id=([a-z-]+)")
     install = next(rest for rest in values(stages["environment"], "RUN") if secret.search(rest))
     names = secret.findall(install)
-    assert names == [*ADDRESSES, CERTIFICATES]
+    assert names == [NETRC, CERTIFICATES]
     arguments = {arg.partition("=")[0] for arg in values(stages["environment"], "ARG")}
-    assert {name.upper().replace("-", "_") for name in ADDRESSES} <= arguments
+    assert {"PACKAGE_INDEX", "TORCH_INDEX"} <= arguments
 
 
 def test_what_changes_most_seldom_comes_first(final: list[Instruction]) -> None:

@@ -27,10 +27,11 @@ KINDS = "application/vnd.pypi.simple.v1+html, text/html;q=0.9"
 
 @dataclass
 class Guarded:
-    """`address` holds the password; `refused` and `answered` count the requests."""
+    """Its address and the .netrc for it; `refused` and `answered` are the requests, by name."""
 
     password: str
     address: str = ""
+    netrc: str = ""
     refused: list[str] = field(default_factory=list)
     answered: list[str] = field(default_factory=list)
 
@@ -76,7 +77,8 @@ def guarded(password: str) -> Iterator[Guarded]:
 
     server = ThreadingHTTPServer((_bridge(), 0), Handler)
     host, port = server.server_address[:2]
-    index.address = f"http://{USER}:{password}@{host}:{port}/simple/"
+    index.address = f"http://{host}:{port}/simple/"
+    index.netrc = f"machine {host} login {USER} password {password}\n"
     Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield index
