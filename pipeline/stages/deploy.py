@@ -59,7 +59,7 @@ async def run(
             path=f"release {release.digest}",
             actual=f"{failure.reason}\n{log}".strip(),
             expected=f"ready within {READY_SECONDS:.0f} s",
-            remedy="Read the log above; `mlifecycle logs` has all of it.",
+            remedy="Read the log above: its last lines say why.",
         )
         return report(Outcome.DENIED, f"{release.version} did not get ready", violation), None
     except BaseException:

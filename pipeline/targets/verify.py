@@ -19,6 +19,8 @@ from pipeline.verdict import Violation
 REQUESTS = 100
 LONGEST = 10.0
 TOLERANCE = 0.001
+# Where what was asked wrote down why it failed.
+LOG = "`mlifecycle logs`, or in containers `dagger call … serve --manifest … up`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,7 @@ def _unanswered(entry: Golden, actual: str) -> Violation:
         path=f"golden_inputs[{entry.name}]",
         actual=actual,
         expected="HTTP 200 with one prediction",
-        remedy="Read the server's log (`mlifecycle logs`).",
+        remedy=f"Read the server's log: {LOG}.",
     )
 
 
@@ -217,7 +219,7 @@ def judged(measured: Measured, expectations: Expectations) -> list[Violation]:
                 path="spec.rollback.triggers.error_rate.threshold",
                 actual=round(rate, 4),
                 expected=f"at most {expectations.error_rate:g} of {measured.requests} requests",
-                remedy="Read the server's log (`mlifecycle logs`) and mend what fails.",
+                remedy=f"Read the server's log and mend what fails: {LOG}.",
             )
         )
     limit, p99 = expectations.latency_p99, measured.p99
