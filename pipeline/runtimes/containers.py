@@ -18,11 +18,11 @@ from dagger import dag
 
 from pipeline import digest, resources
 from pipeline.runtimes.interface import (
-    VERSION_ARGUMENTS,
     Input,
     Invocation,
     Outcome,
     ToolNotFound,
+    version_question,
 )
 from pipeline.tools import uv
 from pipeline.tools.images import Images
@@ -163,11 +163,9 @@ class Containers:
     async def version(self, tool: str) -> str | None:
         """What the program in the image says of itself; None when it cannot be had."""
         if tool not in self._versions:
-            asked = VERSION_ARGUMENTS.get(tool, "--version")
-            call = Invocation(tool=tool, command=tool, arguments=(asked,), timeout=300)
             found = None
             with suppress(ToolNotFound):
-                outcome = await self.run(call)
+                outcome = await self.run(version_question(tool, timeout=300))
                 said = VERSION.search(outcome.stdout) or VERSION.search(outcome.stderr)
                 found = said.group() if said and outcome.exit_code == 0 else None
             self._versions[tool] = found

@@ -16,11 +16,11 @@ import anyio.to_thread
 
 from pipeline.runtimes import process
 from pipeline.runtimes.interface import (
-    VERSION_ARGUMENTS,
     Input,
     Invocation,
     Outcome,
     ToolNotFound,
+    version_question,
 )
 
 OUTPUT_LIMIT = 64 * 1024 * 1024  # bytes, for each of stdout, stderr and every output file
@@ -93,9 +93,7 @@ class Host:
         if program not in self._versions:
             found = _version_from_wheel(program)
             if found is None:
-                asked = VERSION_ARGUMENTS.get(tool, "--version")
-                call = Invocation(tool=tool, command=tool, arguments=(asked,), timeout=30)
-                outcome = await self.run(call)
+                outcome = await self.run(version_question(tool, timeout=30))
                 match = VERSION.search(outcome.stdout) or VERSION.search(outcome.stderr)
                 found = match.group() if match and outcome.exit_code == 0 else None
             self._versions[program] = found

@@ -32,6 +32,8 @@ VERSION_ARGUMENTS = {
     "kustomize": "version",
     "opa": "version",
 }
+# Without a network, to look for a newer one takes semgrep a minute and a half.
+VERSION_ENVIRONMENT = {"semgrep": {"SEMGREP_ENABLE_VERSION_CHECK": "0"}}
 
 # What can be laid out for a tool. A host is only given paths.
 Input = Path | Held
@@ -94,3 +96,14 @@ class Runtime(Protocol):
 
     async def version(self, tool: str) -> str | None:
         """The version of the program behind a tool's name, or None when it is not there."""
+
+
+def version_question(tool: str, timeout: float) -> Invocation:
+    """Ask a program for its version, for up to `timeout` seconds."""
+    return Invocation(
+        tool=tool,
+        command=tool,
+        arguments=(VERSION_ARGUMENTS.get(tool, "--version"),),
+        environment=VERSION_ENVIRONMENT.get(tool, {}),
+        timeout=timeout,
+    )
