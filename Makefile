@@ -20,7 +20,7 @@ COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-emit-inde
 COMPILE_APART = $(COMPILE) --no-config --python-version 3.11
 MANIFEST ?= examples/valid/model-manifest.yaml
 
-.PHONY: help demo test lint test-system bench setup lock generate clean
+.PHONY: help demo test lint test-system bench bench-serving setup lock generate clean
 
 help: ## Say what each target does
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -48,6 +48,9 @@ test-system: $(VENV)/.dev ## Run the tests on real parts: a Dagger engine, a Kub
 
 bench: $(VENV)/.dev ## Measure the pipeline; results go into benchmarks/README.md by hand
 	$(BIN)/python benchmarks/pipeline.py
+
+bench-serving: $(VENV)/.dev ## Measure the inference server beside its peers; needs wrk
+	$(BIN)/python benchmarks/serving.py
 
 setup: $(VENV)/.pipeline $(VENV)/.scanners ## Install the pipeline and its scanners into .venv
 

@@ -13,8 +13,9 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from serving.control import Control
 from serving.server import BACKLOG, Server
@@ -31,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--release: {options.release} is not a folder")
     if not options.release_digest:
         parser.error(f"the release's digest is not given: --release-digest or {RELEASE_DIGEST}")
+    if options.workers < 1 or (options.control and options.workers > 1):
+        parser.error(f"--workers: {options.workers} is less than 1, or more than --control keeps")
     try:
         return _supervised(options) if options.control else _alone(options)
     except OSError as error:
@@ -50,12 +53,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--socket-fd", type=int, help="the inherited listening socket")
     parser.add_argument("--host", default="127.0.0.1", help="without --control: where to listen")
     parser.add_argument("--port", type=int, default=8000, help="without --control: the port")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        help="without --control: processes that serve side by side, each on one thread",
+    )
     return parser
 
 
 def _alone(options: argparse.Namespace) -> int:
     listener = _bound(options.host, options.port)
+    if options.workers > 1:
+        return _beside_each_other(options, listener)
     app, error = _application(options)
+    return _serve(app, error, listener)
+
+
+def _serve(app: object, error: str, listener: socket.socket) -> int:
     if error:
         print(f"serving: {error}", file=sys.stderr)
         return 1
@@ -68,6 +83,36 @@ def _alone(options: argparse.Namespace) -> int:
     with contextlib.suppress(SystemExit):  # uvicorn's way to say that the startup failed
         server.run([listener])
     return 0 if server.started else 1
+
+
+def _beside_each_other(options: argparse.Namespace, listener: socket.socket) -> int:
+    prepared, error = _attempt(lambda: _prepared(options))
+    if error:
+        print(f"serving: {error}", file=sys.stderr)
+        return 1
+    from serving import workers
+    from serving.app import ROUTES, create_app
+    from serving.metrics.metrics import Metrics
+
+    settings, lane = prepared
+    metrics = Metrics(settings, ROUTES, options.workers)
+
+    def work(index: int) -> int:
+        metrics.board.write_as(index)
+        app, error = _attempt(lambda: create_app(settings, lane, metrics=metrics))
+        return _serve(app, error, listener)
+
+    return workers.serve(options.workers, work)
+
+
+def _prepared(options: argparse.Namespace) -> tuple[Any, Any]:
+    """The settings and the model, for several workers: it computes on one thread of each, as a
+    pool of threads would not outlive the fork."""
+    from serving import settings as settings_of
+    from serving.model import load
+
+    settings = settings_of.load(options.release, options.release_digest)
+    return settings, load(settings, threads=1)
 
 
 def _supervised(options: argparse.Namespace) -> int:
@@ -100,17 +145,27 @@ def _application(options: argparse.Namespace, control: Control | None = None) ->
 
     The parts that need torch are imported here: seconds in which the control line already answers.
     """
-    from serving import settings as settings_of
-    from serving.errors import ServingError
 
-    try:
+    def made() -> object:
+        from serving import settings as settings_of
+
         settings = settings_of.load(options.release, options.release_digest)
         if control is not None:
             control.describe(version=settings.version)
         from serving.app import create_app
         from serving.model import load
 
-        return create_app(settings, load(settings)), ""
+        return create_app(settings, load(settings))
+
+    return _attempt(made)
+
+
+def _attempt(work: Callable[[], Any]) -> tuple[Any, str]:
+    """What `work` gives, or why it cannot, in one line."""
+    from serving.errors import ServingError
+
+    try:
+        return work(), ""
     except ImportError as error:
         return None, f"the environment lacks a part of the server: {error}"
     except ServingError as error:

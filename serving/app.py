@@ -23,7 +23,7 @@ from serving.signature import Signature
 _log = logging.getLogger("serving.app")
 _NOT_LOADED = ("the model is not loaded",)
 # The names that requests are counted under.
-_ROUTES = ("health", "ready", "info", "metrics", "docs", "predict", "infer", "v2")
+ROUTES = ("health", "ready", "info", "metrics", "docs", "predict", "infer", "v2")
 
 
 class _Missing:
@@ -43,11 +43,11 @@ def create_app(
     access: Access | None = None,
     observers: Sequence[Observer] = (),
     mode: Mode = "drained",
-    workers: int = 1,
+    metrics: Metrics | None = None,
 ) -> Application:
     """The application for the model in `lane`, or one that is alive and never ready without one.
 
-    Without `access` everybody may ask. `workers` processes will share what it counts.
+    Without `access` everybody may ask. Several workers share their `metrics`.
     """
     logs.configure(settings)
     limits = limits or Limits()
@@ -57,7 +57,7 @@ def create_app(
     if lane is not None:
         readiness.trial = lambda: golden.failures(settings, lane)
     signature = Signature(settings.inputs)
-    metrics = Metrics(settings, _ROUTES, workers)
+    metrics = metrics or Metrics(settings, ROUTES)
     batcher = Batcher(
         lane or _Missing(), signature, len(settings.classes), limits, metrics, readiness, mode
     )

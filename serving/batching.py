@@ -31,8 +31,10 @@ from serving.signature import Signature
 
 Mode = Literal["inline", "drained"]
 
-# Seconds of one call from which on the event loop hands it to a thread.
+# Calls of at least so many seconds, so many in a row, go to a thread from then on. A machine that
+# hesitates once makes one call long, not a row of them.
 _LONG = 0.02
+_ROW = 3
 
 _NOTHING: NDArray[np.float64] = np.empty((0, 0))
 
@@ -105,9 +107,9 @@ class Batcher:
         self._queue: deque[Entry] = deque()
         self._rows = 0
         self._scheduled = False
-        # Seconds per row and per call, of the last calls.
-        self._pace = 0.0
+        # Seconds of one call, lately; how many long ones came last without a short one.
         self._call = 0.0
+        self._long = 0
         self._thread: ThreadPoolExecutor | None = None
         # The open connections: with a single one there is nobody to wait for.
         self.connections: Sized = ()
@@ -122,11 +124,11 @@ class Batcher:
 
     def long_calls(self) -> None:
         """Take the model's calls for long until they have shown to be short."""
-        self._call = 2 * _LONG
+        self._long = _ROW
 
     def submit(self, entry: Entry) -> None:
         """Answer the entry's request, now or soon. Raises Refused when too many wait already."""
-        wait = self._rows * self._pace
+        wait = (1 + self._rows // self._most) * self._call
         if (self._rows and self._rows + entry.count > self._limits.max_queue) or (
             self._rows and wait > self._limits.max_wait
         ):
@@ -160,7 +162,7 @@ class Batcher:
                 for entry in batch:
                     entry.exchange.rows = data[begin : begin + entry.count]
                     begin += entry.count
-            if self._call < _LONG:
+            if self._long < _ROW:
                 self._finish(self._compute(batch, data))
                 self._go_on()
             else:
@@ -253,8 +255,8 @@ class Batcher:
         except UnfitModel as error:
             return error
         seconds = perf_counter() - began
-        self._call += (seconds - self._call) * 0.2
-        self._pace += (seconds / len(rows) - self._pace) * 0.2
+        self._long = self._long + 1 if seconds >= _LONG else 0
+        self._call += (seconds - self._call) * 0.1
         return Answers(probabilities, seconds)
 
     def _finish(self, outcomes: list[Outcome]) -> None:

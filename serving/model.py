@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 
+from serving import processors
 from serving.errors import TamperedModel
 from serving.lanes.interface import Lane
 from serving.settings import Settings
 
 
-def load(settings: Settings) -> Lane:
+def load(settings: Settings, threads: int | None = None) -> Lane:
     """Load the release's model; raises TamperedModel, UnsafeArchive or UnfitModel.
+
+    It computes on `threads`, by default as many as there are processors for this process.
 
     The file is read once: the bytes whose digest was compared are the bytes that are checked and
     loaded, whatever happens to the file meanwhile.
@@ -25,4 +28,4 @@ def load(settings: Settings) -> Lane:
     # A lane's library is imported when it is chosen: seconds that another lane need not pay.
     from serving.lanes import pytorch
 
-    return pytorch.load(data)
+    return pytorch.load(data, threads or processors.available())

@@ -6,7 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import count
-from os import urandom
+from os import register_at_fork, urandom
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -16,7 +16,17 @@ JSON = b"application/json"
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _ids = count()
-_process = b"%s-" % urandom(8).hex().encode()
+_process = b""
+
+
+def _begin() -> None:
+    """Ids of this process's own: a worker must not go on with those of the process that forked."""
+    global _process
+    _process = b"%b-" % urandom(8).hex().encode()
+
+
+_begin()
+register_at_fork(after_in_child=_begin)
 
 
 class Exchange(ABC):

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.fx.graph import CodeGen
 
-from serving import archive, processors
+from serving import archive
 from serving.errors import UnfitModel
 from serving.lanes.interface import Rows, first_line
 
@@ -29,10 +29,10 @@ class TorchLane:
         return answer
 
 
-def load(data: bytes) -> TorchLane:
-    """Load the model file's content; raises UnsafeArchive or UnfitModel."""
+def load(data: bytes, threads: int) -> TorchLane:
+    """Load the model file's content, to be run on `threads`; raises UnsafeArchive or UnfitModel."""
     safe = archive.rebuild(data)
-    torch.set_num_threads(processors.available())
+    torch.set_num_threads(threads)
     try:
         module: Any = torch.export.load(io.BytesIO(safe)).module()
         _straighten(module)
