@@ -18,7 +18,7 @@ class Api(litserve.LitAPI):
         return torch.stack(inputs)
 
     def predict(self, rows):
-        return model.answer(self.model, rows)
+        return model.answer(self.model, rows.reshape(-1, rows.shape[-1]))
 
     def unbatch(self, output):
         return list(output)

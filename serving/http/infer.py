@@ -23,7 +23,7 @@ from serving.signature import Signature
 _HEADER_LENGTH = b"inference-header-content-length"
 _BINARY = b"application/octet-stream"
 # How the protocol's kinds of numbers are laid out: all little-endian.
-_DATATYPES: dict[str, np.dtype[Any]] = {
+DATATYPES: dict[str, np.dtype[Any]] = {
     "FP64": np.dtype("<f8"),
     "FP32": np.dtype("<f4"),
     "FP16": np.dtype("<f2"),
@@ -94,9 +94,9 @@ class Infer:
         name, datatype, shape = tensor.get("name"), tensor.get("datatype"), tensor.get("shape")
         if name != INPUT:
             raise _wrong(f"The input tensor is named {short(name)!r} instead of {INPUT!r}.")
-        if not isinstance(datatype, str) or datatype not in _DATATYPES:
+        if not isinstance(datatype, str) or datatype not in DATATYPES:
             raise _wrong(f"The datatype is {short(datatype)!r} instead of a kind of number (FP32).")
-        kind = _DATATYPES[datatype]
+        kind = DATATYPES[datatype]
         if (
             not isinstance(shape, list)
             or len(shape) != 2

@@ -1,0 +1,30 @@
+"""schemathesis, run on a server by its program."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def run(address: str, part: str, examples: int) -> subprocess.CompletedProcess[str]:
+    """Try the described interface with `examples` for each operation and kind of test.
+
+    Of a tensor, JSON schema cannot say that the shape fits the data: what is right by the schema
+    may be refused there, so this alone is not asked of `inference`.
+    """
+    program = Path(sys.executable).with_name("schemathesis")
+    chosen = {
+        "inference": ["--include-path-regex", "infer$", "--exclude-checks", POSITIVE],
+        "all but inference": ["--exclude-path-regex", "infer$"],
+    }[part]
+    command = [str(program), "run", f"{address}/openapi.json", "--checks", "all", *chosen]
+    more = ["--max-examples", str(examples), "--seed", "1", "--generation-database", "none"]
+    return subprocess.run(
+        [*command, *more, "--phases", "examples,coverage,fuzzing", "--no-color"],
+        capture_output=True,
+        text=True,
+    )
+
+
+POSITIVE = "positive_data_acceptance"
