@@ -24,6 +24,7 @@ from pipeline import digest, installation, resources
 from pipeline.errors import EnvironmentFailed
 from pipeline.inventory import Inventory
 from pipeline.manifest import Manifest
+from pipeline.reference import drift_settings
 from pipeline.runtimes.interface import Input
 
 MODEL = "model/model.pt2"
@@ -215,6 +216,7 @@ def settings_of(manifest: Manifest, model_digest: str) -> bytes:
             "golden_inputs": [plain(golden) for golden in spec.inference.golden_inputs],
             "logging": plain(spec.observability.logging),
             "metrics": plain(spec.observability.metrics),
+            **({"drift": drift} if (drift := drift_settings(manifest)) is not None else {}),
         }
     )
 

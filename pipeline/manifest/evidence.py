@@ -162,7 +162,8 @@ class Drift(Section):
     )
     monitored_features: tuple[Name, ...] | None = field(
         "The features whose drift is watched; each one of the signature's.",
-        "Cluster objects: one drift alert each.",
+        "The server measures their drift where reference_dataset is a CSV file in the manifest's "
+        "folder. Cluster objects: one drift alert each.",
         None,
         min_length=1,
         max_length=1000,

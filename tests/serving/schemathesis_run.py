@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 
@@ -20,11 +21,13 @@ def run(address: str, part: str, examples: int) -> subprocess.CompletedProcess[s
     }[part]
     command = [str(program), "run", f"{address}/openapi.json", "--checks", "all", *chosen]
     more = ["--max-examples", str(examples), "--seed", "1", "--generation-database", "none"]
-    return subprocess.run(
-        [*command, *more, "--phases", "examples,coverage,fuzzing", "--no-color"],
-        capture_output=True,
-        text=True,
-    )
+    with tempfile.TemporaryDirectory() as room:  # it leaves a cache where it runs
+        return subprocess.run(
+            [*command, *more, "--phases", "examples,coverage,fuzzing", "--no-color"],
+            capture_output=True,
+            text=True,
+            cwd=room,
+        )
 
 
 POSITIVE = "positive_data_acceptance"
