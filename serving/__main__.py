@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import logging
 import os
 import socket
@@ -17,7 +18,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from serving import configuration
+from serving.configuration import Configuration
 from serving.control import Control
+from serving.errors import InvalidConfiguration
 from serving.server import BACKLOG, Server
 
 # An image says here which release it holds: its entry point is fixed before it is known.
@@ -26,16 +30,31 @@ RELEASE_DIGEST = "MLIFECYCLE_RELEASE_DIGEST"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until drained. The exit code: 0 drained, 1 could not start, 2 wrong usage."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["keys"]:
+        from serving.access import key_command
+
+        return key_command.main(arguments[1:])
     parser = _parser()
-    options = parser.parse_args(argv)
+    options = parser.parse_args(arguments)
     if not options.release.is_dir():
         parser.error(f"--release: {options.release} is not a folder")
     if not options.release_digest:
         parser.error(f"the release's digest is not given: --release-digest or {RELEASE_DIGEST}")
-    if options.workers < 1 or (options.control and options.workers > 1):
-        parser.error(f"--workers: {options.workers} is less than 1, or more than --control keeps")
     try:
-        return _supervised(options) if options.control else _alone(options)
+        configured = configuration.read(os.environ)
+    except InvalidConfiguration as error:
+        if options.control:
+            _refuse_control(options, str(error))
+        print(f"serving: {error}", file=sys.stderr)
+        return 2
+    workers = _workers(options, configured)
+    if workers < 1 or (options.control and workers > 1):
+        parser.error(f"--workers: {workers} is less than 1, or more than --control keeps")
+    try:
+        if options.control:
+            return _supervised(options, configured)
+        return _alone(options, configured)
     except OSError as error:
         print(f"serving: {error}", file=sys.stderr)
         return 1
@@ -51,29 +70,42 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--control", type=Path, help="unix socket on which to be commanded")
     parser.add_argument("--socket-fd", type=int, help="the inherited listening socket")
-    parser.add_argument("--host", default="127.0.0.1", help="without --control: where to listen")
-    parser.add_argument("--port", type=int, default=8000, help="without --control: the port")
+    prefix = configuration.PREFIX
+    parser.add_argument(
+        "--host", help=f"without --control: where to listen; by default ${prefix}HOST, 127.0.0.1"
+    )
+    parser.add_argument(
+        "--port", type=int, help=f"without --control: the port; by default ${prefix}PORT, 8000"
+    )
     parser.add_argument(
         "--workers",
         type=int,
-        default=1,
-        help="without --control: processes that serve side by side, each on one thread",
+        help="without --control: processes that serve side by side, each on one thread; by default "
+        f"${prefix}WORKERS, 1",
     )
     return parser
 
 
-def _alone(options: argparse.Namespace) -> int:
-    listener = _bound(options.host, options.port)
-    if options.workers > 1:
-        return _beside_each_other(options, listener)
-    app, error = _application(options)
-    return _serve(app, error, listener)
+def _alone(options: argparse.Namespace, configured: Configuration) -> int:
+    listener = _bound(
+        configured.host if options.host is None else options.host,
+        configured.port if options.port is None else options.port,
+    )
+    workers = _workers(options, configured)
+    if workers > 1:
+        return _beside_each_other(options, configured, workers, listener)
+    app, error, code = _application(options, configured)
+    return _serve(app, error, code, listener)
 
 
-def _serve(app: object, error: str, listener: socket.socket) -> int:
+def _workers(options: argparse.Namespace, configured: Configuration) -> int:
+    return configured.workers if options.workers is None else int(options.workers)
+
+
+def _serve(app: object, error: str, code: int, listener: socket.socket) -> int:
     if error:
         print(f"serving: {error}", file=sys.stderr)
-        return 1
+        return code
     host, port = listener.getsockname()[:2]
     server = Server(
         app,
@@ -85,24 +117,38 @@ def _serve(app: object, error: str, listener: socket.socket) -> int:
     return 0 if server.started else 1
 
 
-def _beside_each_other(options: argparse.Namespace, listener: socket.socket) -> int:
-    prepared, error = _attempt(lambda: _prepared(options))
+def _beside_each_other(
+    options: argparse.Namespace, configured: Configuration, count: int, listener: socket.socket
+) -> int:
+    prepared, error, code = _attempt(lambda: _prepared(options))
     if error:
         print(f"serving: {error}", file=sys.stderr)
-        return 1
+        return code
     from serving import workers
+    from serving.access.building import surroundings
     from serving.app import ROUTES, create_app
     from serving.metrics.metrics import Metrics
 
     settings, lane = prepared
-    metrics = Metrics(settings, ROUTES, options.workers)
+    metrics = Metrics(settings, ROUTES, count)
+    surround = functools.partial(surroundings, configured, os.environ, settings, workers=count)
+
+    def make() -> Any:
+        return create_app(
+            settings, lane, limits=configured.limits, surround=surround, metrics=metrics
+        )
+
+    # What every worker would fail at is found before there is one.
+    _, error, code = _attempt(lambda: surround(metrics))
+    if error:
+        print(f"serving: {error}", file=sys.stderr)
+        return code
 
     def work(index: int) -> int:
         metrics.board.write_as(index)
-        app, error = _attempt(lambda: create_app(settings, lane, metrics=metrics))
-        return _serve(app, error, listener)
+        return _serve(*_attempt(make), listener)
 
-    return workers.serve(options.workers, work)
+    return workers.serve(count, work)
 
 
 def _prepared(options: argparse.Namespace) -> tuple[Any, Any]:
@@ -115,17 +161,31 @@ def _prepared(options: argparse.Namespace) -> tuple[Any, Any]:
     return settings, load(settings, threads=1)
 
 
-def _supervised(options: argparse.Namespace) -> int:
+def _control(options: argparse.Namespace) -> tuple[Control, socket.socket | None]:
     listener = None if options.socket_fd is None else socket.socket(fileno=options.socket_fd)
     control = Control(options.control, {"release": options.release_digest, "version": ""}, listener)
     control.open()
-    app, error = _application(options, control)
+    return control, listener
+
+
+def _refuse_control(options: argparse.Namespace, error: str) -> None:
+    with contextlib.suppress(OSError):
+        control, _ = _control(options)
+        control.fail(error)
+
+
+def _supervised(options: argparse.Namespace, configured: Configuration) -> int:
+    control, listener = _control(options)
+    app, error, code = _application(options, configured, control)
     if error:
         print(f"serving: {error}", file=sys.stderr, flush=True)
         control.fail(error)
-        return 1
+        return code
     verification = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     verification.bind(f"{options.control}.http")
+    # Who may open it is its owner, who needs no other credential.
+    Path(f"{options.control}.http").chmod(0o600)
+    app.private_socket = str(verification.getsockname())
     server = Server(
         app,
         listener=listener,
@@ -140,8 +200,10 @@ def _supervised(options: argparse.Namespace) -> int:
     return 0
 
 
-def _application(options: argparse.Namespace, control: Control | None = None) -> tuple[object, str]:
-    """The app with its model loaded, or why there is none.
+def _application(
+    options: argparse.Namespace, configured: Configuration, control: Control | None = None
+) -> tuple[Any, str, int]:
+    """The app with its model loaded, or why there is none, and the exit code of that.
 
     The parts that need torch are imported here: seconds in which the control line already answers.
     """
@@ -152,27 +214,31 @@ def _application(options: argparse.Namespace, control: Control | None = None) ->
         settings = settings_of.load(options.release, options.release_digest)
         if control is not None:
             control.describe(version=settings.version)
+        from serving.access.building import surroundings
         from serving.app import create_app
         from serving.model import load
 
-        return create_app(settings, load(settings))
+        surround = functools.partial(surroundings, configured, os.environ, settings)
+        return create_app(settings, load(settings), limits=configured.limits, surround=surround)
 
     return _attempt(made)
 
 
-def _attempt(work: Callable[[], Any]) -> tuple[Any, str]:
-    """What `work` gives, or why it cannot, in one line."""
-    from serving.errors import ServingError
+def _attempt(work: Callable[[], Any]) -> tuple[Any, str, int]:
+    """What `work` gives, or why it cannot, in one line, and the exit code of that."""
+    from serving.errors import InvalidKeys, ServingError
 
     try:
-        return work(), ""
+        return work(), "", 0
     except ImportError as error:
-        return None, f"the environment lacks a part of the server: {error}"
+        return None, f"the environment lacks a part of the server: {error}", 1
+    except (InvalidConfiguration, InvalidKeys) as error:
+        return None, str(error), 2
     except ServingError as error:
-        return None, str(error)
+        return None, str(error), 1
     except Exception as error:
         logging.getLogger("serving").exception("the server cannot start")
-        return None, f"{type(error).__name__}: {error}"
+        return None, f"{type(error).__name__}: {error}", 1
 
 
 def _bound(host: str, port: int) -> socket.socket:

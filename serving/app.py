@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable
 
 from serving import golden, logs
+from serving.access.building import Surroundings
+from serving.access.gate import Gate
 from serving.batching import Batcher, Mode
 from serving.http import operations, v2
 from serving.http.application import Application, AsgiApp, page
-from serving.http.exchange import Access, Everybody, Exchange, Observer, Route
+from serving.http.exchange import Exchange, Route
 from serving.http.infer import Infer
 from serving.http.predict import Predict
 from serving.http.problems import Refused
@@ -40,14 +42,14 @@ def create_app(
     lane: Lane | None,
     *,
     limits: Limits | None = None,
-    access: Access | None = None,
-    observers: Sequence[Observer] = (),
+    surround: Callable[[Metrics], Surroundings] | None = None,
     mode: Mode = "drained",
     metrics: Metrics | None = None,
 ) -> Application:
     """The application for the model in `lane`, or one that is alive and never ready without one.
 
-    Without `access` everybody may ask. Several workers share their `metrics`.
+    `surround` gives it what a configuration asks for; without it everybody may ask. Several workers
+    share their `metrics`. Raises ServingError.
     """
     logs.configure(settings)
     limits = limits or Limits()
@@ -61,7 +63,9 @@ def create_app(
     batcher = Batcher(
         lane or _Missing(), signature, len(settings.classes), limits, metrics, readiness, mode
     )
-    batcher.keep_rows = bool(observers)
+    around = surround(metrics) if surround is not None else Surroundings(Gate(None))
+    readiness.locked_out = around.trouble
+    batcher.keep_rows = any(observer.wants_rows for observer in around.observers)
     lane_name = lane.name if lane is not None else ""
 
     def once_ready(route: Route) -> Route:
@@ -92,6 +96,8 @@ def create_app(
 
         return fastapi_pages.create(settings, limits)
 
-    return Application(
-        routes, pages, access or Everybody(), observers, limits, metrics, readiness, batcher
+    application = Application(
+        routes, pages, around.gate, around.observers, limits, metrics, readiness, batcher
     )
+    application.services = around.services
+    return application

@@ -21,3 +21,11 @@ class UnsafeArchive(ServingError):
 
 class UnfitModel(ServingError):
     """The model loads but does not answer as the release's signature promises."""
+
+
+class InvalidConfiguration(ServingError):
+    """A variable of the server's environment is unknown, damaged or contradicts another."""
+
+
+class InvalidKeys(ServingError):
+    """A file of API keys, or of the public keys of tokens, is damaged."""

@@ -20,6 +20,8 @@ class Readiness:
         self.saturated: Callable[[], bool] = lambda: False
         # Asks the model its golden inputs, once it fails on everything.
         self.trial: Callable[[], tuple[str, ...]] = lambda: ()
+        # Why nobody can be let in.
+        self.locked_out: Callable[[], tuple[str, ...]] = tuple
         self._failures = 0
         self._clock = clock
         self._tried = -_TRIAL
@@ -52,6 +54,7 @@ class Readiness:
             found.append(f"the model failed on its last {self._failures} calls")
         if self.saturated():
             found.append("the queue is full")
+        found += self.locked_out()
         if self.draining:
             found.append("the server is draining")
         return tuple(found)

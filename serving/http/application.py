@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from serving.batching import Batcher
 from serving.http.exchange import Access, Exchange, Observer, Route
@@ -31,6 +31,16 @@ _log = logging.getLogger(__name__)
 def page(exchange: Exchange) -> None:
     """In the place of a route: the FastAPI application answers."""
     raise TypeError("a page is answered by Application.show")
+
+
+class Service(Protocol):
+    """What works in a thread beside the event loop."""
+
+    def start(self) -> None:
+        """Begin, in the process that serves."""
+
+    def stop(self) -> None:
+        """End; it may take some seconds."""
 
 
 class Application:
@@ -58,6 +68,10 @@ class Application:
         self.held = 0
         self.limits = limits
         self.metrics = metrics
+        # The name of the socket that only the server's owner can open, if there is one.
+        self.private_socket = ""
+        # What works beside the event loop while the server serves.
+        self.services: tuple[Service, ...] = ()
         self._access = access
         self._observers = tuple(observers)
         self._make_pages = pages
@@ -75,6 +89,10 @@ class Application:
             refused = error
         except Exception:
             refused = self._failed(exchange)
+        # What was asked for is known by its name, though not answered.
+        named = self.routes.get(exchange.path, {}).get(exchange.method)
+        if named is not None:
+            exchange.route = named[0]
         exchange.refuse(refused)
         return None
 
@@ -132,8 +150,17 @@ class Application:
         """Serve one ASGI connection."""
         if scope["type"] == "lifespan":
             await receive()
+            try:
+                for service in self.services:
+                    service.start()
+            except Exception as error:
+                _log.error("the server cannot start: %s", error)
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
             await send({"type": "lifespan.startup.complete"})
             await receive()
+            for service in self.services:
+                await asyncio.to_thread(service.stop)
             await send({"type": "lifespan.shutdown.complete"})
             return
         exchange = AsgiExchange(scope)
@@ -162,6 +189,8 @@ class Application:
                     *message.get("headers", ()),
                     (b"x-request-id", exchange.request_id),
                 ]
+                if exchange.trace is not None:
+                    message["headers"].append((b"traceparent", exchange.trace.header))
             await send(message)
 
         try:

@@ -104,12 +104,15 @@ class Connection(HttpToolsProtocol):
         # uvicorn's headers of every answer, as text, and whether they close the connection.
         self._defaults: tuple[Any, int, bytes] = (None, 0, b"")
         self._closing = False
+        self._private = False
 
     # The connection
 
     def connection_made(self, transport: Any) -> None:
         """A client has connected."""
         super().connection_made(transport)
+        private = self.application.private_socket
+        self._private = private != "" and transport.get_extra_info("sockname") == private
         metrics = self.application.metrics
         metrics.connections.set(len(self.connections))
         if len(self.connections) > self._limits.max_connections:
@@ -227,6 +230,7 @@ class Connection(HttpToolsProtocol):
             self.headers,
             parser.should_keep_alive() and not parser.should_upgrade(),
         )
+        exchange.private = self._private
         before = self.cycle
         self.cycle = exchange
         if large and sum(len(name) + len(value) for name, value in self.headers) + len(url) > (

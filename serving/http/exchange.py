@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any, Protocol
 
 from serving.http.problems import Refused
+from serving.record.context import TraceContext
 
 JSON = b"application/json"
 
@@ -54,10 +55,12 @@ class Exchange(ABC):
         "instances",
         "method",
         "path",
+        "private",
         "query",
         "route",
         "rows",
         "status",
+        "trace",
         "waited",
     )
 
@@ -78,6 +81,9 @@ class Exchange(ABC):
         self.waited = 0.0
         self.computed = 0.0
         self.rows: Any = None
+        # It came over a socket that only the server's owner can open.
+        self.private = False
+        self.trace: TraceContext | None = None
         # The caller has gone: nobody will read the answer.
         self.gone = False
         self.done: Callable[[Exchange], None] | None = None
@@ -112,6 +118,8 @@ class Exchange(ABC):
         if self.status:
             return
         self.status = status
+        if self.trace is not None:
+            headers = [*headers, (b"traceparent", self.trace.header)]
         self.write(status, body, media_type, headers)
         if self.done is not None:
             self.done(self)
@@ -152,16 +160,11 @@ class Observer(Protocol):
     """Who wants to know what was answered: an audit log, a trace.
 
     It is called in the event loop after the answer was written: it takes what it needs and leaves
-    the work to a thread of its own.
+    the work to a thread of its own. `wants_rows` is whether it looks at `exchange.rows`.
     """
+
+    @property
+    def wants_rows(self) -> bool: ...
 
     def answered(self, exchange: Exchange) -> None:
         """`exchange` has been answered, with `exchange.status`."""
-
-
-class Everybody:
-    """Access for everyone."""
-
-    def admit(self, exchange: Exchange) -> Refused | None:
-        """Let it in."""
-        return None

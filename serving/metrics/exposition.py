@@ -82,6 +82,14 @@ class _Snapshot(Collector):
             ),
         ):
             yield CounterMetricFamily(f"mlifecycle_{name}", text, sums[counter.cell])
+        for name, text, lost in (
+            ("audit_lost_lines", "Lines that the audit log lacks, by reason.", metrics.audit_lost),
+            ("lost_spans", "Spans that were not exported, by reason.", metrics.traces_lost),
+        ):
+            losses = CounterMetricFamily(f"mlifecycle_{name}", text, labels=["reason"])
+            losses.add_metric(["queue_full"], sums[lost.full.cell])
+            losses.add_metric(["not_written"], sums[lost.unwritten.cell])
+            yield losses
         yield GaugeMetricFamily(
             "mlifecycle_ready", "1 when the server takes requests.", float(self._ready)
         )

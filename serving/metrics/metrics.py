@@ -18,6 +18,14 @@ STATUSES = (200, 400, 401, 403, 404, 405, 408, 411, 413, 415, 422, 429, 431, 500
 OTHER = "other"
 
 
+class Lost:
+    """What a log could not keep: because its queue was `full`, or it could not be written."""
+
+    def __init__(self, board: Board) -> None:
+        self.full = Counter(board)
+        self.unwritten = Counter(board)
+
+
 class Metrics:
     """The server's numbers; `workers` processes count side by side."""
 
@@ -40,6 +48,8 @@ class Metrics:
         self.classes = [Counter(board) for _ in settings.classes]
         self.model_failures = Counter(board)
         self.abandoned = Counter(board)
+        self.audit_lost = Lost(board)
+        self.traces_lost = Lost(board)
         drift = settings.drift
         self.drift = Drift(board, drift.references, drift.window) if drift is not None else None
         board.open(workers)
@@ -71,5 +81,6 @@ CODES = (
     ),
     *("invalid_json", "invalid_request", "invalid_tensor", "internal_error", "media_type"),
     *("method_not_allowed", "model_failed", "not_found", "not_ready", "overloaded", "timeout"),
-    *("too_many_connections", "too_many_instances", "unauthenticated", "forbidden", "rate_limited"),
+    *("too_many_connections", "too_many_instances", "unauthenticated", "rate_limited"),
+    "credentials_unavailable",
 )
