@@ -46,7 +46,7 @@ def cli() -> None:
 
 for _command in (
     *(pipeline.validate, pipeline.govern, pipeline.lock, pipeline.build),
-    *(pipeline.scan, pipeline.sbom, pipeline.deploy),
+    *(pipeline.scan, pipeline.sbom, pipeline.render, pipeline.deploy),
     *(deployments.status, deployments.history, deployments.rollback, deployments.logs),
     *(deployments.stop, deployments.doctor),
 ):

@@ -22,6 +22,7 @@ from pipeline import rollout, runs
 from pipeline.environment import Environment
 from pipeline.errors import EnvironmentFailed, InvalidInput, MlifecycleError, Problem, first_of
 from pipeline.evidence import provenance
+from pipeline.kubernetes.platforms import Platform
 from pipeline.line import Line, Stopped
 from pipeline.manifest import Manifest
 from pipeline.places.host import HostPlace
@@ -59,8 +60,9 @@ class Request:
     """What a caller asks for.
 
     `wait` is how many seconds another command on the same model may take first; `place` is where
-    the tools run and what is built goes. `again` is the command that does the run again, where that
-    is not the command line's.
+    the tools run and what is built goes. `image`, by digest, is rendered instead of one that would
+    be built, and `platform` is what it is rendered for besides Kubernetes itself. `again` is the
+    command that does the run again, where that is not the command line's.
     """
 
     goal: Goal
@@ -71,6 +73,8 @@ class Request:
     policies_mode: str = "extend"
     wait: float = 600.0
     again: str | None = None
+    image: str | None = None
+    platform: Platform | None = None
     place: Place = field(default_factory=HostPlace)
 
 
@@ -95,6 +99,8 @@ async def run(request: Request, observer: Observer) -> Result:
     if request.policies is None and request.policies_mode == "replace":
         expected, remedy = "a folder of policies to put in their place", "Add --policies DIR."
         raise InvalidInput([Problem("--policies-mode", "", "replace", expected, remedy)])
+    if request.image is not None:
+        render.reference(request.image)
     manifest = manifests.load(request.manifest)
     bundle = Bundle.load(folder("policies"), request.policies, request.policies_mode)
     catalog = request.place.catalog(request.state)
@@ -116,14 +122,15 @@ async def run(request: Request, observer: Observer) -> Result:
         deploying = request.goal is Goal.DEPLOY
         async with request.place.deploying(line) if deploying else contextlib.nullcontext():
             line.require(_validated(manifest, loaded))
-            built = await _checked(line, request.goal)
+            built = await _checked(line, request)
             if deploying:
                 served = await _deploy(line, built)
     return Result(under_way.record, under_way.folder, manifest, built, served)
 
 
-async def _checked(line: Line, goal: Goal) -> Built | None:
+async def _checked(line: Line, request: Request) -> Built | None:
     """Judge, build and examine, as far as the goal asks for it."""
+    goal = request.goal
     if goal is Goal.LINT:
         line.require(await scan.lint(line.open("lint"), line.manifest))
         return None
@@ -133,6 +140,9 @@ async def _checked(line: Line, goal: Goal) -> Built | None:
     )
     line.require(await govern.run(line.open("govern"), line.manifest, serving))
     if goal is Goal.GOVERN:
+        return None
+    if goal is Goal.RENDER and request.image is not None:
+        await _render(line, request.image, request.platform)
         return None
     report, built = await build.run(line.open("build"), line.manifest)
     line.require(report)
@@ -144,13 +154,18 @@ async def _checked(line: Line, goal: Goal) -> Built | None:
     await _examine(line, built, goal)
     reference = line.place.reference(built)
     if reference is not None and goal in (Goal.RENDER, *WHOLE):
-        await _render(line, reference)
+        await _render(line, reference, request.platform)
+    elif goal is Goal.RENDER:
+        raise EnvironmentFailed(
+            "There is nothing to render: what is built here is no image.",
+            "Name one with --image, or build it in containers.",
+        )
     return built
 
 
-async def _render(line: Line, reference: str) -> None:
+async def _render(line: Line, reference: str, platform: Platform | None) -> None:
     """The objects that run the image, judged before anything is pushed or a cluster is asked."""
-    rendered, objects = await render.run(line.open(render.NAME), line.manifest, reference)
+    rendered, objects = await render.run(line.open(render.NAME), line.manifest, reference, platform)
     line.require(rendered)
     line.require(await judge.run(line.open(judge.NAME), objects))
 

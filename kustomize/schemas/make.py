@@ -33,7 +33,46 @@ def schemas() -> dict[str, str]:
         raise ModuleNotFoundError("kubernetes-validate is not installed: run `make test`")
     source = Path(wheel.origin).parent / "kubernetes-json-schema" / f"{VERSION}-local-strict"
     definitions = json.loads((source / "_definitions.json").read_text())["$defs"]
-    return {f"{kind}.json": _complete(source / f"{kind}.json", definitions) for kind in KINDS}
+    found = {f"{kind}.json": _complete(source / f"{kind}.json", definitions) for kind in KINDS}
+    return found | {"inferenceservice-serving-v1beta1.json": _inference_service(definitions)}
+
+
+def _inference_service(definitions: dict[str, Any]) -> str:
+    """KServe's InferenceService, as far as it is used: a pod spec with an autoscaler's bounds."""
+    pod = definitions["io.k8s.api.core.v1.PodSpec"]
+    number = {"type": "integer", "minimum": 0}
+    bounds = {
+        "minReplicas": number,
+        "maxReplicas": number,
+        "scaleTarget": number,
+        "scaleMetric": {"enum": ["cpu", "memory", "concurrency", "rps"]},
+        "canaryTrafficPercent": {"type": "integer", "minimum": 0, "maximum": 100},
+    }
+    predictor = pod | {"properties": pod["properties"] | bounds, "type": "object"}
+    metadata = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+    schema: dict[str, Any] = {
+        "additionalProperties": False,
+        "properties": {
+            "apiVersion": {"const": "serving.kserve.io/v1beta1"},
+            "kind": {"const": "InferenceService"},
+            "metadata": {"$ref": f"#/$defs/{metadata}"},
+            "spec": {
+                "additionalProperties": False,
+                "properties": {"predictor": predictor},
+                "required": ["predictor"],
+                "type": "object",
+            },
+        },
+        "required": ["apiVersion", "kind", "metadata", "spec"],
+        "type": "object",
+    }
+    text = json.dumps(schema).replace(_ELSEWHERE, "#")
+    schema = json.loads(text)
+    schema["$defs"] = {
+        name: json.loads(json.dumps(definitions[name]).replace(_ELSEWHERE, "#"))
+        for name in _needed(text, definitions)
+    }
+    return json.dumps(_bare(schema), sort_keys=True, separators=(",", ":")) + "\n"
 
 
 def _complete(file: Path, definitions: dict[str, Any]) -> str:

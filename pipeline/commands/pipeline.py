@@ -1,4 +1,4 @@
-"""The commands that take a manifest: validate, govern, lock, build, scan, sbom, deploy."""
+"""The commands that take a manifest: validate, govern, lock, build, scan, sbom, render, deploy."""
 
 from __future__ import annotations
 
@@ -49,9 +49,13 @@ def _pipeline(
     goal: str, manifest: Path, output: str, *, port: int | None = None, **settings: Any
 ) -> int:
     """Run to the goal in the place that `--runtime` names."""
+    return show_run(output, _ran(goal, manifest, port, **settings))
+
+
+def _ran(goal: str, manifest: Path, port: int | None = None, **settings: Any) -> Result:
     import anyio
 
-    return show_run(output, anyio.run(functools.partial(_run, goal, manifest, port, **settings)))
+    return anyio.run(functools.partial(_run, goal, manifest, port, **settings))
 
 
 async def _run(goal: str, manifest: Path, port: int | None, **settings: Any) -> Result:
@@ -167,6 +171,42 @@ def sbom(manifest: Path, output: str, **options: Any) -> int:
       mlifecycle sbom --manifest model-manifest.yaml
     """
     return _pipeline("sbom", manifest, output, **options)
+
+
+@click.command()
+@pipeline_options
+@click.option(
+    "--image",
+    metavar="REFERENCE",
+    help="The image to run, by digest. Needed on a host; in containers it is built if not named.",
+)
+@click.option(
+    "--for",
+    "platform",
+    type=click.Choice(["argo-rollouts", "flagger", "kserve"]),
+    help="What the cluster has that brings models into service by itself.",
+)
+def render(
+    manifest: Path, output: str, image: str | None, platform: str | None, **options: Any
+) -> int:
+    """Write the Kubernetes objects that run the model, judged, as one YAML on standard output.
+
+    \b
+    Examples:
+      mlifecycle render --manifest m.yaml --image ghcr.io/acme/m@sha256:… > objects.yaml
+      mlifecycle render --manifest m.yaml --image ghcr.io/acme/m@sha256:… --for argo-rollouts
+    """
+    from pipeline.kubernetes.platforms import Platform
+    from pipeline.stages.render import OBJECTS
+
+    if image is None and options["runtime"] == "host":
+        raise click.UsageError("--image is needed with --runtime host, where no image is built")
+    chosen = Platform(platform) if platform is not None else None
+    result = _ran("render", manifest, image=image, platform=chosen, **options)
+    if output == "json" or result.record.outcome != "passed":
+        return show_run(output, result)
+    sys.stdout.write((result.folder / OBJECTS).read_text(encoding="utf-8"))
+    return YES
 
 
 @click.command()

@@ -6,7 +6,7 @@ import enum
 from typing import Annotated
 
 import dagger
-from dagger import DefaultPath, Doc, Ignore, enum_type
+from dagger import DefaultPath, Doc, Ignore, Name, enum_type
 
 
 @enum_type
@@ -63,6 +63,20 @@ class SbomFormat(enum.Enum):
 
     SPDX = "SPDX"
     """SPDX, as JSON"""
+
+
+@enum_type
+class Operator(enum.Enum):
+    """What a cluster may have that brings models into service by itself."""
+
+    ARGO_ROLLOUTS = "argo-rollouts"
+    """Argo Rollouts: step by step, judged by Prometheus"""
+
+    FLAGGER = "flagger"
+    """Flagger without a mesh: judged by Prometheus, then at once"""
+
+    KSERVE = "kserve"
+    """KServe in its raw mode"""
 
 
 # What is no part of a submission, and may be gigabytes.
@@ -126,6 +140,11 @@ Tracking = Annotated[
         "The address of the MLflow server that is the catalog; without it the catalog is a volume "
         "of the engine"
     ),
+]
+ForOperator = Annotated[
+    Operator | None,
+    Doc("What the cluster has that brings models into service by itself"),
+    Name("for"),
 ]
 ManifestFile = Annotated[dagger.File, Doc("The model manifest")]
 Format = Annotated[ReportFormat, Doc("The form of the report")]

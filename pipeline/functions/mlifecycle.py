@@ -13,6 +13,7 @@ from pipeline.functions.arguments import (
     Certificates,
     Demands,
     Environment,
+    ForOperator,
     GrypeDatabase,
     Images,
     ManifestFile,
@@ -39,6 +40,7 @@ from pipeline.functions.scan_report import ScanReport
 from pipeline.functions.sdk import check, function, object_type
 from pipeline.functions.settings import Settings
 from pipeline.functions.verdict import Verdict
+from pipeline.kubernetes.platforms import Platform
 from pipeline.places.containers import doctor as doctors
 from pipeline.places.containers.service import PORT
 from pipeline.release import Goal
@@ -123,10 +125,12 @@ class Mlifecycle:
             return await ran.sbom(format)
 
     @function(cache="never")
-    async def render(self, manifest: ManifestFile) -> dagger.File:
-        """Build the image and write the Kubernetes objects that run it, as one YAML."""
+    async def render(self, manifest: ManifestFile, for_: ForOperator = None) -> dagger.File:
+        """Build the image and write the Kubernetes objects that run it, judged, as one YAML."""
         async with in_words():
-            ran = yes(await Session.open(self._settings).run(manifest, Goal.RENDER))
+            platform = Platform(for_.value) if for_ is not None else None
+            session = Session.open(self._settings)
+            ran = yes(await session.run(manifest, Goal.RENDER, platform))
             return (await ran.evidence()).file("reports/rendered.yaml")
 
     @function(cache="never")

@@ -22,6 +22,7 @@ from pipeline.findings import Finding
 from pipeline.functions.arguments import SbomFormat
 from pipeline.functions.errors import No
 from pipeline.functions.settings import Settings
+from pipeline.kubernetes.platforms import Platform
 from pipeline.manifest import Manifest
 from pipeline.manifest.source import LIMIT_BYTES
 from pipeline.places.containers.databases import Databases
@@ -115,10 +116,10 @@ class Session:
         )
         return ContainerPlace(runtime, databases, settings.torch_index, registry, settings.catalog)
 
-    async def run(self, file: dagger.File, goal: Goal) -> Ran:
+    async def run(self, file: dagger.File, goal: Goal, platform: Platform | None = None) -> Ran:
         """Take the manifest to the goal. What the pipeline says no to is in the result."""
         loaded = await self.manifest(file, alone=goal is Goal.GOVERN)
-        return await self.judge(loaded.path, goal)
+        return await self.judge(loaded.path, goal, platform)
 
     async def manifests(self) -> list[Path]:
         """Every manifest of the source, laid out on this process's disk, which then works there.
@@ -135,7 +136,7 @@ class Session:
             raise InvalidInput([Problem("--source", "", "", expected, "Name another folder.")])
         return found
 
-    async def judge(self, path: Path, goal: Goal) -> Ran:
+    async def judge(self, path: Path, goal: Goal, platform: Platform | None = None) -> Ran:
         """Take the manifest at `path`, which is laid out, to the goal."""
         policies = None
         if self.settings.policies is not None:
@@ -150,12 +151,13 @@ class Session:
             policies=policies,
             policies_mode=self.settings.policies_mode.value,
             place=place,
-            again=self._again(goal, path),
+            again=self._again(goal, path, platform),
+            platform=platform,
         )
         result = await release.run(request, Silent())
         return Ran(self, place, result)
 
-    def _again(self, goal: Goal, manifest: Path) -> str:
+    def _again(self, goal: Goal, manifest: Path, platform: Platform | None) -> str:
         """The call that does the run again, in a checkout of the source.
 
         Which module this is it cannot know by itself: the caller does.
@@ -169,6 +171,8 @@ class Session:
             if (value := getattr(settings, name)) is not None:
                 words += ["--" + name.replace("_", "-"), _shown(name, value)]
         words += [goal.value, "--manifest", str(manifest)]
+        if platform is not None:
+            words += ["--for", platform.name]
         return shlex.join(words + ([SHOWN[goal]] if goal in SHOWN else []))
 
     async def _found(self, file: dagger.File, *, alone: bool) -> PurePosixPath:

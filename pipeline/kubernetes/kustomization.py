@@ -11,10 +11,10 @@ from typing import Any
 
 from pipeline.environment import Environment
 from pipeline.image_reference import ImageReference
-from pipeline.kubernetes import egress
+from pipeline.kubernetes import egress, platforms
+from pipeline.kubernetes.platforms import Platform, autoscaled, triggers
 from pipeline.manifest import Manifest, ModelDeployment
 from pipeline.manifest.operation import Autoscaling, HealthCheck, Ingress, ReadinessCheck
-from pipeline.manifest.values import seconds
 
 # The folders as kustomize sees them, beside each other.
 SHARED = "kustomize"
@@ -28,11 +28,18 @@ BASE_IMAGE = "model-server"
 MANAGER = "mlifecycle"
 
 
-def files(manifest: Manifest, image: ImageReference, environment: Environment) -> dict[str, bytes]:
-    """The files of the model's own kustomization, by their paths in its folder."""
-    model = manifest.model
+def files(
+    manifest: Manifest,
+    image: ImageReference,
+    environment: Environment,
+    platform: Platform | None = None,
+) -> dict[str, bytes]:
+    """The files of the model's own kustomization, by their paths in its folder.
+
+    Raises InvalidInput when the platform is to judge new pods and the manifest says by nothing.
+    """
     documents = {
-        "kustomization.yaml": _whole(model),
+        "kustomization.yaml": _whole(manifest, platform),
         "objects/kustomization.yaml": _objects(manifest, image, environment),
         "objects/deployment.json": _deployment(manifest),
     }
@@ -42,12 +49,6 @@ def files(manifest: Manifest, image: ImageReference, environment: Environment) -
         name: (json.dumps(document, indent=1) + "\n").encode()
         for name, document in documents.items()
     }
-
-
-def autoscaled(model: ModelDeployment) -> Autoscaling | None:
-    """How the replicas follow the load, if they do."""
-    autoscaling = model.spec.inference.autoscaling
-    return autoscaling if autoscaling is not None and autoscaling.enabled else None
 
 
 def watched(model: ModelDeployment) -> bool:
@@ -69,12 +70,17 @@ def settings(model: ModelDeployment) -> dict[str, str]:
     }
 
 
-def _whole(model: ModelDeployment) -> dict[str, Any]:
+def _whole(manifest: Manifest, platform: Platform | None) -> dict[str, Any]:
     return {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": [f"../{SHARED}/namespace", "objects"],
-        "namespace": model.metadata.namespace,
+        "namespace": manifest.model.metadata.namespace,
+        # Over finished objects: from them it takes names, labels, thresholds and pods.
+        "components": [
+            f"../{SHARED}/components/{name}" for name in platforms.components(manifest, platform)
+        ],
+        "patches": platforms.patches(manifest.model, platform),
         # Accounts and settings before what uses them: the order in which to apply.
         "sortOptions": {"order": "legacy"},
     }
@@ -218,21 +224,6 @@ def _annotations(manifest: Manifest) -> dict[str, str]:
     if spec.drift is not None and spec.drift.reference_dataset is not None:
         found["mlifecycle.io/reference-dataset"] = spec.drift.reference_dataset
     return found | {f"mlifecycle.io/{name}": value for name, value in triggers(manifest.model)}
-
-
-def triggers(model: ModelDeployment) -> list[tuple[str, str]]:
-    """What takes a version back: a share of failed requests, a time in seconds, their windows."""
-    rollback = model.spec.rollback
-    if rollback is None or not rollback.enabled or rollback.triggers is None:
-        return []
-    found: list[tuple[str, str]] = []
-    if (errors := rollback.triggers.error_rate) is not None:
-        found.append(("rollback-error-rate", f"{errors.threshold:g}"))
-        found.append(("rollback-error-rate-window", errors.window))
-    if (latency := rollback.triggers.latency_p99) is not None:
-        found.append(("rollback-latency-p99-seconds", f"{seconds(latency.threshold):g}"))
-        found.append(("rollback-latency-p99-window", latency.window))
-    return found
 
 
 def _timing(check: HealthCheck | ReadinessCheck) -> dict[str, int]:

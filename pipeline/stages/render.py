@@ -20,6 +20,7 @@ from pipeline.findings import Finding, ToolReport, ToolStatus
 from pipeline.image_reference import ImageReference
 from pipeline.kubernetes import kustomization
 from pipeline.kubernetes.kustomization import OWN, SHARED
+from pipeline.kubernetes.platforms import Platform
 from pipeline.manifest import Manifest
 from pipeline.manifest.paths import shown
 from pipeline.record import Outcome, StageReport
@@ -35,15 +36,18 @@ NAME = "render"
 OBJECTS = "reports/rendered.yaml"
 
 
-async def run(context: Context, manifest: Manifest, image: str) -> tuple[StageReport, bytes]:
-    """Render the objects that run `image`, which is given by digest.
+async def run(
+    context: Context, manifest: Manifest, image: str, platform: Platform | None = None
+) -> tuple[StageReport, bytes]:
+    """Render the objects that run `image`, which is given by digest, as `platform` takes them.
 
     Objects that are not what their schemas say are a no. Raises InvalidInput for an image without
-    digest, EnvironmentFailed when kustomize or kubeconform is not there or fails.
+    digest and for a manifest that the platform can do nothing with, EnvironmentFailed when
+    kustomize or kubeconform is not there or fails.
     """
     began = time.monotonic()
-    reference = _parsed(image)
-    files = kustomization.files(manifest, reference, context.environment)
+    image_named = reference(image)
+    files = kustomization.files(manifest, image_named, context.environment, platform)
     context.progress.step(f"rendering the Kubernetes objects for {context.environment}")
     shared = resources.folder("kustomize")
     rendered, objects = await _rendered(context, shared, files)
@@ -52,6 +56,8 @@ async def run(context: Context, manifest: Manifest, image: str) -> tuple[StageRe
     violations = tuple(_invalid(finding) for finding in checked.findings)
     metadata = manifest.model.metadata
     what = f"{metadata.namespace}/{metadata.name} for {context.environment}"
+    if platform is not None:
+        what += f" with {platform}"
     summary = f"{rendered.audited} Kubernetes objects of {what}"
     if violations:
         summary = f"{len(violations)} of the {summary} are not valid"
@@ -61,7 +67,7 @@ async def run(context: Context, manifest: Manifest, image: str) -> tuple[StageRe
         summary=summary,
         inputs={
             "manifest": manifest.digest,
-            "image": reference.digest,
+            "image": image_named.digest,
             "overlays": digest.of_folder(shared),
         },
         outputs={"objects": digest.of_bytes(objects)},
@@ -131,7 +137,8 @@ def _invalid(finding: Finding) -> Violation:
     )
 
 
-def _parsed(image: str) -> ImageReference:
+def reference(image: str) -> ImageReference:
+    """The image's name in its parts. Raises InvalidInput when it has no digest."""
     parsed = image_reference.parse(image)
     if parsed is None:
         raise InvalidInput(

@@ -10,7 +10,7 @@ from pipeline.commands import options
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "valid" / "model-manifest.yaml"
 COMMANDS = (
-    *("validate", "govern", "lock", "build", "scan", "sbom", "deploy"),
+    *("validate", "govern", "lock", "build", "scan", "sbom", "render", "deploy"),
     *("status", "history", "rollback", "logs", "stop", "doctor"),
 )
 
@@ -40,6 +40,8 @@ def test_no_command_is_missing() -> None:
         ["govern", "--manifest", str(EXAMPLE), "--environment", "production"],
         ["govern", "--manifest", str(EXAMPLE), "--output", "xml"],
         ["deploy", "--manifest", str(EXAMPLE), "--port", "0"],
+        ["render", "--manifest", str(EXAMPLE)],
+        ["render", "--manifest", str(EXAMPLE), "--image", "x@sha256:0", "--for", "openshift"],
         ["status", "--unknown"],
     ],
 )
@@ -214,3 +216,32 @@ def test_policies_that_would_not_be_read_are_refused(
     arguments = ["govern", "--manifest", str(EXAMPLE), "--policies", str(own), *state]
     assert cli.run(arguments) == options.INVALID
     assert str(own) in capsys.readouterr().err
+
+
+IMAGE = "ghcr.io/acme-bank/fraud-detector:1.2.0@sha256:" + "0123456789abcdef" * 4
+
+
+def test_an_image_to_render_must_have_a_digest(
+    state: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["render", "--manifest", str(EXAMPLE), "--image", "ghcr.io/acme-bank/x:1"]
+    assert cli.run([*arguments, *state]) == options.INVALID
+    said = capsys.readouterr()
+    assert "expected an image by digest" in said.err
+    assert said.out == ""
+    assert not (tmp_path / "state").exists()
+
+
+def test_without_kustomize_nothing_is_rendered(
+    state: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("MLIFECYCLE_TOOLS", raising=False)
+    arguments = ["render", "--manifest", str(EXAMPLE), "--image", IMAGE]
+    assert cli.run([*arguments, *state]) == options.FAILED
+    said = capsys.readouterr()
+    assert "kustomize is not installed" in said.err
+    assert said.out == ""

@@ -78,8 +78,8 @@ class Asked:
     place: Elsewhere
     diary: Diary = field(default_factory=Diary)
 
-    def __call__(self, goal: Goal, manifest: Path = EXAMPLE) -> Result:
-        request = Request(goal, manifest, Environment.DEV, self.state, place=self.place)
+    def __call__(self, goal: Goal, manifest: Path = EXAMPLE, **more: Any) -> Result:
+        request = Request(goal, manifest, Environment.DEV, self.state, place=self.place, **more)
         return anyio.run(releases.run, request, self.diary)
 
     @property
@@ -137,6 +137,25 @@ def test_what_a_cluster_can_pull_has_its_objects(
     assert ask.recorded.stages[-1].stage == expected[-1]
 
 
+def test_an_image_that_is_named_is_rendered_without_building_one(ask: Asked) -> None:
+    image = "registry.example/it:1.2.0@sha256:" + "2" * 64
+    result = ask(Goal.RENDER, image=image)
+    assert names(result.record) == ["validate", "govern", "render", "judge"]
+    assert result.built is None
+
+
+def test_an_image_without_a_digest_is_refused_before_anything_is_written(ask: Asked) -> None:
+    with pytest.raises(InvalidInput, match="an image by digest"):
+        ask(Goal.RENDER, image="registry.example/it:1.2.0")
+    assert not list(runs.listed(ask.state))
+
+
+def test_where_no_image_is_built_there_is_nothing_to_render(ask: Asked) -> None:
+    with pytest.raises(EnvironmentFailed, match="There is nothing to render"):
+        ask(Goal.RENDER)
+    assert ask.recorded.outcome is Outcome.FAILED
+
+
 @pytest.mark.parametrize("stage", ["render", "judge"])
 def test_objects_that_are_denied_are_not_deployed(
     ask: Asked, place: Elsewhere, stages: Stages, stage: str
@@ -163,6 +182,7 @@ def test_a_deploy_is_held_from_its_beginning_to_its_end(ask: Asked, place: Elsew
 
 @pytest.mark.parametrize("goal", sorted(set(Goal) - {Goal.DEPLOY}))
 def test_what_deploys_nothing_holds_up_nobody(ask: Asked, place: Elsewhere, goal: Goal) -> None:
+    place.image = "registry.example/it:1.2.0@sha256:" + "2" * 64
     ask(goal)
     assert place.diary == []
 

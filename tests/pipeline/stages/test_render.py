@@ -19,7 +19,8 @@ from pipeline import digest, image_reference, resources
 from pipeline import manifest as manifests
 from pipeline.environment import Environment
 from pipeline.errors import EnvironmentFailed, InvalidInput
-from pipeline.kubernetes import egress, kustomization
+from pipeline.kubernetes import egress, kustomization, platforms
+from pipeline.kubernetes.platforms import Platform
 from pipeline.manifest import Manifest
 from pipeline.places.host import FolderBuilder
 from pipeline.policy.bundle import Bundle
@@ -371,14 +372,14 @@ def test_a_port_that_none_is_is_refused(load: Callable[..., Manifest]) -> None:
 
 
 def test_what_takes_a_version_back_is_on_the_workload(load: Callable[..., Manifest]) -> None:
-    assert kustomization.triggers(load().model) == [
+    assert platforms.triggers(load().model) == [
         ("rollback-error-rate", "0.05"),
         ("rollback-error-rate-window", "5m"),
         ("rollback-latency-p99-seconds", "0.25"),
         ("rollback-latency-p99-window", "5m"),
     ]
     off = load(lambda document: document["spec"].update(rollback={"enabled": False}))
-    assert kustomization.triggers(off.model) == []
+    assert platforms.triggers(off.model) == []
 
 
 def test_the_schemas_are_those_of_the_pinned_package() -> None:
@@ -386,3 +387,46 @@ def test_the_schemas_are_those_of_the_pinned_package() -> None:
     made = runpy.run_path(str(folder / "make.py"))["schemas"]()
     kept = {path.name: path.read_text() for path in folder.glob("*.json")}
     assert kept == made, "run make generate"
+
+
+def files_for(manifest: Manifest, platform: Platform) -> dict[str, Any]:
+    image = image_reference.parse(IMAGE)
+    assert image is not None
+    files = kustomization.files(manifest, image, Environment.PROD, platform)
+    return dict(yaml.safe_load(files["kustomization.yaml"]))
+
+
+@pytest.mark.parametrize("platform", [Platform.ARGO_ROLLOUTS, Platform.FLAGGER])
+def test_what_judges_new_pods_measures_what_the_manifest_has_triggers_for(
+    load: Callable[..., Manifest], platform: Platform
+) -> None:
+    def only(name: str) -> Manifest:
+        def change(document: dict[str, Any]) -> None:
+            triggers = document["spec"]["rollback"]["triggers"]
+            document["spec"]["rollback"]["triggers"] = {name: triggers[name]}
+
+        return load(change)
+
+    shared = f"../kustomize/components/{platform}"
+    both = [shared, f"{shared}/error-rate", f"{shared}/latency-p99"]
+    assert files_for(load(), platform)["components"] == both
+    assert files_for(only("latency_p99"), platform)["components"] == [shared, both[2]]
+    assert files_for(only("error_rate"), platform)["components"] == both[:2]
+    off = load(lambda document: document["spec"].update(rollback={"enabled": False}))
+    with pytest.raises(InvalidInput, match=r"spec\.rollback.*judges new pods"):
+        files_for(off, platform)
+
+
+def test_kserve_has_the_bounds_of_the_manifest(load: Callable[..., Manifest]) -> None:
+    def bounds(manifest: Manifest) -> dict[str, Any]:
+        (patch,) = files_for(manifest, Platform.KSERVE)["patches"]
+        return {each["path"]: each["value"] for each in json.loads(patch["patch"])}
+
+    assert bounds(load()) == {
+        "/spec/predictor/minReplicas": 2,
+        "/spec/predictor/maxReplicas": 6,
+        "/spec/predictor/scaleMetric": "cpu",
+        "/spec/predictor/scaleTarget": 70,
+    }
+    fixed = load(lambda document: document["spec"]["inference"].pop("autoscaling"))
+    assert bounds(fixed) == {"/spec/predictor/minReplicas": 2, "/spec/predictor/maxReplicas": 2}
