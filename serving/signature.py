@@ -92,14 +92,22 @@ class Signature:
 
     def misfits(self, rows: NDArray[np.float64]) -> NDArray[np.bool_] | None:
         """Which of the rows (n x features) hold a number that is not allowed; None when none."""
+        # Each column's extremes first: much less to compare, and what is NaN is their NaN.
+        low, high = (rows[0], rows[0]) if len(rows) == 1 else (rows.min(axis=0), rows.max(axis=0))
+        if (low >= self._low).all() and (high <= self._high).all() and self._is_whole(rows):
+            return None
         fits = (rows >= self._low) & (rows <= self._high)
         if len(self._whole):
             whole = rows[:, self._whole]
             fits[:, self._whole] &= whole == np.rint(whole)
-        if fits.all():
-            return None
         misfits: NDArray[np.bool_] = np.logical_not(fits.all(axis=1))
         return misfits
+
+    def _is_whole(self, rows: NDArray[np.float64]) -> bool:
+        if not len(self._whole):
+            return True
+        whole = rows[:, self._whole]
+        return bool((whole == np.rint(whole)).all())
 
     def explain(self, instances: Any, limit: int) -> Sequence[Fault]:
         """Every fault of instances that were not let pass."""

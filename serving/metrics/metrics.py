@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Sequence
 
 from serving.metrics.board import Board, Counter, Gauge, Histogram
@@ -66,8 +67,8 @@ class Metrics:
 
     def predicted(self, winners: Sequence[int]) -> None:
         """Count the rows whose class is known, by the class's index."""
-        for winner in winners:
-            self.classes[winner].add()
+        for winner, count in collections.Counter(winners).items():
+            self.classes[winner].add(count)
 
 
 # Every code that an error of ours carries.
