@@ -55,7 +55,7 @@ bench-serving: $(VENV)/.dev ## Measure the inference server beside its peers; ne
 setup: $(VENV)/.pipeline $(VENV)/.scanners ## Install the pipeline and its scanners into .venv
 
 lock: $(UV) ## Resolve every requirements file and the examples' locks anew
-	for name in uv pipeline scanners dev; do \
+	for name in uv pipeline scanners converter dev; do \
 		$(COMPILE_APART) requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(MAKE) $(VENV)/.pipeline

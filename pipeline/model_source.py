@@ -29,6 +29,7 @@ CHUNK = 1024 * 1024
 # These read this machine's files wherever they lie, which only a path in the manifest's folder may.
 LOCAL_SCHEMES = frozenset({"file", "local", "dir", "reference"})
 
+FIELD = "spec.model.uri"
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
@@ -55,7 +56,7 @@ def _fetch(manifest: Manifest, state: State) -> StoredModel:
     store = state.root / "models"
     scheme = _SCHEME.match(uri)
     if scheme is None:
-        with _beside(manifest, uri) as stream:
+        with beside(manifest, FIELD, uri) as stream:
             return _keep(manifest, store, stream)
     if claim is not None:
         # The claim names the content, so what the store already holds need not travel again.
@@ -67,27 +68,34 @@ def _fetch(manifest: Manifest, state: State) -> StoredModel:
 
 
 @contextmanager
-def _beside(manifest: Manifest, uri: str) -> Iterator[BinaryIO]:
-    """Open a file inside the manifest's folder; links may not lead out of it."""
+def beside(manifest: Manifest, field: str, uri: str) -> Iterator[BinaryIO]:
+    """Open the file inside the manifest's folder that `field` names; links may not lead out of it.
+
+    Raises InvalidInput.
+    """
+
+    def refused(expected: str, remedy: str) -> InvalidInput:
+        return InvalidInput([Problem(str(manifest.path), field, uri, expected, remedy)])
+
     path = PurePosixPath(uri)
-    expected = "the path of a file inside the manifest's folder, or scheme://…"
+    expected = "the path of a file inside the manifest's folder"
+    if field == FIELD:
+        expected += ", or scheme://…"
     if path.is_absolute() or ".." in path.parts or "\\" in uri or "\0" in uri or not path.parts:
-        raise _refused(manifest, expected, "Put the model beside the manifest and name it so.")
+        raise refused(expected, "Put the file beside the manifest and name it so.")
     folder = manifest.folder.resolve()
     try:
         place = (folder / path).resolve(strict=True)
         if not place.is_relative_to(folder):
-            raise _refused(
-                manifest, expected, "It is a link that leads out of the folder; use a real file."
-            )
+            raise refused(expected, "It is a link that leads out of the folder; use a real file.")
         # Neither waits for a pipe's other end nor follows a link that was swapped in meanwhile.
         handle = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except (OSError, RuntimeError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        raise _refused(manifest, expected, f"It cannot be opened: {why}.") from error
+        raise refused(expected, f"It cannot be opened: {why}.") from error
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise _refused(manifest, "a regular file", "Name the model's file itself.")
+        raise refused("a regular file", "Name the file itself.")
     with os.fdopen(handle, "rb") as stream:
         yield stream
 
@@ -178,5 +186,5 @@ def _shown(uri: str) -> str:
 
 def _refused(manifest: Manifest, expected: str, remedy: str) -> InvalidInput:
     uri = manifest.model.spec.model.uri
-    problem = Problem(str(manifest.path), "spec.model.uri", _shown(uri), expected, remedy)
+    problem = Problem(str(manifest.path), FIELD, _shown(uri), expected, remedy)
     return InvalidInput([problem])

@@ -24,7 +24,8 @@ class StageReport(BaseModel):
     """One stage: digests in, digests out, and why it said no if it did.
 
     `artifacts` maps a report's name to its path relative to the run's folder. `reused` is set when
-    the result was found by the digest of its inputs instead of being computed again.
+    the result was found by the digest of its inputs instead of being computed again. `decided` maps
+    what the stage decided to the choice and what it was decided by.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +35,7 @@ class StageReport(BaseModel):
     summary: str
     inputs: dict[str, str] = Field(default_factory=dict)
     outputs: dict[str, str] = Field(default_factory=dict)
+    decided: dict[str, str] = Field(default_factory=dict)
     violations: tuple[Violation, ...] = ()
     tools: tuple[ToolReport, ...] = ()
     artifacts: dict[str, str] = Field(default_factory=dict)

@@ -2,7 +2,7 @@
 
     release.json            the digests of all below; its own digest is the release's
     manifest.yaml  settings.json  requirements.lock.txt
-    model/model.pt2  server/serving/…
+    model/model.pt2 (or model.onnx: what its lane runs)  server/serving/…
     environment             a link to the shared environment that the lock was installed into
 
 It is put together in a temporary folder and renamed, so it is there whole or not at all.
@@ -24,10 +24,10 @@ from pipeline import digest, installation, resources
 from pipeline.errors import EnvironmentFailed
 from pipeline.inventory import Inventory
 from pipeline.manifest import Manifest
+from pipeline.program import FILES, Lane, Program
 from pipeline.reference import drift_settings
 from pipeline.runtimes.interface import Input
 
-MODEL = "model/model.pt2"
 LOCK = "requirements.lock.txt"
 SERVER = "server"
 ENVIRONMENT = "environment"
@@ -35,12 +35,12 @@ ENVIRONMENT = "environment"
 _FACTS = (
     *("name", "namespace", "version", "manifest_digest", "model_digest", "lock_digest"),
     *("server_digest", "settings_digest", "environment_digest", "inventory_digest", "python"),
+    *("lane", "program_digest", "batching"),
 )
 _FILES = {
     "manifest.yaml": "manifest_digest",
     "settings.json": "settings_digest",
     LOCK: "lock_digest",
-    MODEL: "model_digest",
 }
 
 
@@ -61,6 +61,9 @@ class Release:
     environment_digest: str
     inventory_digest: str
     python: str
+    lane: str
+    program_digest: str
+    batching: str
 
     @property
     def environment(self) -> Path:
@@ -130,11 +133,11 @@ class Parts:
     """What a release is put together from. `environment` is a finished installation."""
 
     manifest: Manifest
-    model: Path
-    model_digest: str
+    program: Program
     lock: bytes
     environment: installation.Installation
     python: str
+    batching: str
 
     def described(self, settings: bytes) -> bytes:
         """The release's `release.json`."""
@@ -145,13 +148,16 @@ class Parts:
             "namespace": metadata.namespace,
             "version": self.manifest.model.spec.model.version,
             "manifest_digest": self.manifest.digest,
-            "model_digest": self.model_digest,
+            "model_digest": self.program.model_digest,
             "lock_digest": digest.of_bytes(self.lock),
             "server_digest": server_digest(),
             "settings_digest": digest.of_bytes(settings),
             "environment_digest": self.environment.digest,
             "inventory_digest": self.environment.inventory.digest,
             "python": self.python,
+            "lane": self.program.lane,
+            "program_digest": self.program.digest,
+            "batching": self.batching,
         }
         return _json(facts)
 
@@ -162,7 +168,7 @@ def assemble(parts: Parts, releases: Path) -> tuple[Release, bool]:
     One that is there but does not verify is put together anew. The caller holds the lock.
     Raises OSError when it cannot be written.
     """
-    settings = settings_of(parts.manifest, parts.model_digest)
+    settings = settings_of(parts.manifest, parts.program, parts.batching)
     described = parts.described(settings)
     name = digest.of_bytes(described).removeprefix("sha256:")
     place = releases / name
@@ -178,7 +184,7 @@ def assemble(parts: Parts, releases: Path) -> tuple[Release, bool]:
         _write(room / "settings.json", settings)
         _write(room / "manifest.yaml", parts.manifest.data)
         _write(room / LOCK, parts.lock)
-        _copy(parts.model, room / MODEL)
+        _copy(parts.program.path, room / parts.program.file)
         for relative, source in server_files().items():
             _copy(source, room / SERVER / "serving" / relative)
         (room / ENVIRONMENT).symlink_to(_link(parts.environment.digest))
@@ -194,8 +200,11 @@ def assemble(parts: Parts, releases: Path) -> tuple[Release, bool]:
     return Release.open(place), False
 
 
-def settings_of(manifest: Manifest, model_digest: str) -> bytes:
-    """`settings.json`: all that the server needs to know, and all of it that it reads."""
+def settings_of(manifest: Manifest, program: Program, batching: str) -> bytes:
+    """`settings.json`: all that the server needs to know, and all of it that it reads.
+
+    `batching` is `inline` or `drain`.
+    """
     spec = manifest.model.spec
 
     def plain(value: Any) -> Any:
@@ -208,10 +217,12 @@ def settings_of(manifest: Manifest, model_digest: str) -> bytes:
                 "name": spec.model.name,
                 "version": spec.model.version,
                 "framework": spec.model.framework,
-                "file": MODEL,
-                "digest": model_digest,
+                "file": program.file,
+                "digest": program.model_digest,
                 "description": spec.model.description or "",
             },
+            "lane": {"name": program.lane, "digest": program.digest},
+            "batching": batching,
             "signature": plain(spec.signature),
             "golden_inputs": [plain(golden) for golden in spec.inference.golden_inputs],
             "logging": plain(spec.observability.logging),
@@ -238,7 +249,7 @@ def server_digest() -> str:
 
 def _is_left_out(path: Path) -> bool:
     return (
-        bool({"tests", "__pycache__"} & set(path.parts))
+        bool({"conversion", "tests", "__pycache__"} & set(path.parts))
         or any(part.startswith(".") for part in path.parts)
         or path.name.startswith(("Dockerfile", "requirements", "test_"))
         or path.suffix in {".pyc", ".md"}
@@ -250,7 +261,8 @@ def _changed(release: Release) -> Iterator[str]:
     folder = release.folder
     # Compiled files too: Python would run one in place of its source.
     seen = digest.files_of(folder, caches=True)
-    for name, fact in _FILES.items():
+    files = {**_FILES, FILES[Lane(release.lane)]: "program_digest"}
+    for name, fact in files.items():
         if seen.pop(name, None) != getattr(release, fact):
             yield f"{name} was changed"
     seen.pop("release.json")

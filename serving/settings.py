@@ -59,7 +59,11 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A release as the server sees it. `release` and `digest` are `sha256:<hex>`."""
+    """A release as the server sees it. `release`, `digest` and `program` are `sha256:<hex>`.
+
+    `digest` is the model's, `program` that of `file`, which the lane runs: the model file itself,
+    or what the build converted it to.
+    """
 
     release: str
     name: str
@@ -74,6 +78,9 @@ class Settings:
     log_level: str
     log_format: Literal["json", "text"]
     metrics: bool
+    lane: Literal["torch", "onnx"]
+    program: str
+    batching: Literal["inline", "drain"]
     drift: Drift | None = None
 
 
@@ -93,6 +100,7 @@ def load(folder: Path, release_digest: str) -> Settings:
     signature = _Fields(top.take("signature", _any), "settings.signature")
     logging = _Fields(top.take("logging", _any), "settings.logging")
     metrics = _Fields(top.take("metrics", _any), "settings.metrics")
+    lane = _Fields(top.take("lane", _any), "settings.lane")
     settings = Settings(
         release=release_digest,
         name=model.take("name", _text),
@@ -107,10 +115,13 @@ def load(folder: Path, release_digest: str) -> Settings:
         log_level=logging.take("level", _one_of("debug", "info", "warning", "error")),
         log_format=cast(Literal["json", "text"], logging.take("format", _one_of("json", "text"))),
         metrics=metrics.take("enabled", _flag),
+        lane=cast(Literal["torch", "onnx"], lane.take("name", _one_of("torch", "onnx"))),
+        program=lane.take("digest", _digest),
+        batching=cast(Literal["inline", "drain"], top.take("batching", _one_of("inline", "drain"))),
     )
     if (drift := top.take("drift", _any, default=())) != ():
         settings = replace(settings, drift=_drift(drift, settings.inputs))
-    for fields in (top, model, signature, logging, metrics):
+    for fields in (top, model, signature, logging, metrics, lane):
         fields.end()
     _distinct([feature.name for feature in settings.inputs], "settings.signature.inputs")
     _distinct(list(settings.classes), "settings.signature.classes")

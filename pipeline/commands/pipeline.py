@@ -116,7 +116,9 @@ def govern(manifest: Path, output: str, **options: Any) -> int:
 @state_option
 @output_option
 def lock(manifest: Path, upgrade: bool, state: Path, output: str) -> int:
-    """Resolve the manifest's and the server's dependencies into one hash lock beside the manifest.
+    """Resolve the manifest's and the server's dependencies into a hash lock beside the manifest.
+
+    With `lane: auto`, one for each lane.
 
     \b
     Example:
@@ -125,15 +127,17 @@ def lock(manifest: Path, upgrade: bool, state: Path, output: str) -> int:
     import anyio
 
     from pipeline import manifest as manifests
+    from pipeline.conversion import lanes
     from pipeline.runtimes.host import Host
     from pipeline.stages import lock as stage
 
     loaded = manifests.load(manifest)
-    written = anyio.run(functools.partial(stage.write, Host(), loaded, upgrade=upgrade))
-    if output == "json":
-        print_json({"lock": str(written.path), "digest": written.digest})
-    else:
-        click.echo(f"{written.path} is written: {written.packages} packages, {written.digest}")
+    for lane in lanes(loaded):
+        written = anyio.run(functools.partial(stage.write, Host(), loaded, lane, upgrade=upgrade))
+        if output == "json":
+            print_json({"lock": str(written.path), "digest": written.digest})
+        else:
+            click.echo(f"{written.path} is written: {written.packages} packages, {written.digest}")
     return YES
 
 

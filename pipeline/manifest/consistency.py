@@ -32,6 +32,7 @@ def faults(document: dict[str, Any]) -> Iterator[Fault]:
     yield from _signature(document)
     yield from _golden_inputs(document)
     yield from _names(document)
+    yield from _lane(document)
     yield from _autoscaling(document)
     yield from _monitoring(document)
     yield from _switches(document)
@@ -192,6 +193,29 @@ def _names(document: dict[str, Any]) -> Iterator[Fault]:
         if isinstance(name, str) and name not in features:
             remedy = _nearest(name, features, "Remove it, or add it to spec.signature.inputs.")
             yield Fault(here, "a feature of the signature", remedy, f'"{name}"')
+
+
+def _lane(document: dict[str, Any]) -> Iterator[Fault]:
+    place: Place = ("spec", "inference", "agreement")
+    agreement = _mapping(document, place) or {}
+    lane = at(document, ("spec", "inference", "lane"))
+    held_out = agreement.get("held_out")
+    if lane == "auto" and "held_out" not in agreement:
+        yield _missing((*place, "held_out"), "held-out rows whenever the lane is auto")
+    if isinstance(held_out, str) and ("://" in held_out or ".." in held_out.split("/")):
+        yield Fault(
+            (*place, "held_out"),
+            "the path of a file inside the manifest's folder",
+            "Put the rows beside the manifest and name them so.",
+        )
+    if lane in (None, "torch") and agreement:
+        yield Fault(
+            place,
+            "a lane that is not torch",
+            "Set spec.inference.lane to onnx or auto: with torch, nothing is compared. "
+            "Or remove it.",
+            "an agreement",
+        )
 
 
 def _autoscaling(document: dict[str, Any]) -> Iterator[Fault]:

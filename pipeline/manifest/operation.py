@@ -19,11 +19,13 @@ from pipeline.manifest.values import (
     MemoryQuantity,
     Name,
     Share,
+    Uri,
 )
 
 _CLUSTER = "Cluster objects: "
 
 DEFAULT_TOLERANCE = 0.001
+LANE_TOLERANCE = 0.00001
 
 
 class Amounts(Section):
@@ -144,8 +146,42 @@ class GoldenInput(Section):
     expected: Expected = section("The answer that it must get.")
 
 
+class Agreement(Section):
+    """How near ONNX Runtime must come to torch before it may take torch's place."""
+
+    held_out: Uri | None = field(
+        "A CSV file with a column for each feature: a path inside the manifest's folder. Its rows "
+        "are asked of both.",
+        "The build compares the two on them. `lane: auto` needs them.",
+        None,
+    )
+    tolerance: float = field(
+        "How far apart a probability may be. The class must always be the same.",
+        "Farther apart, `lane: auto` takes torch, and `lane: onnx` is refused.",
+        LANE_TOLERANCE,
+        gt=0,
+        le=0.01,
+    )
+
+
 class Inference(Section):
     """How the server is run and how it is known to work."""
+
+    lane: Literal["torch", "onnx", "auto"] = field(
+        "What computes: torch, or ONNX Runtime on the model converted to ONNX, which starts "
+        "faster and needs a fraction of the memory. `auto` is ONNX Runtime if the two agree.",
+        "The release's packages, its model file, and what the server loads.",
+        "torch",
+    )
+    agreement: Agreement = section(
+        "How near ONNX Runtime must come to torch, where the lane is not torch.", Agreement()
+    )
+    batching: Literal["auto", "inline", "drain"] = field(
+        "Whether rows that wait are computed together (`drain`) or each request by itself "
+        "(`inline`). `auto` lets the build measure which is better for this model.",
+        "How the server asks the model.",
+        "auto",
+    )
 
     replicas: int = field(
         "How many replicas run when nothing scales them.",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,25 +14,28 @@ from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
-from pipeline import installation, rollout, runs
+from pipeline import batching as batchings
+from pipeline import digest, installation, lockfile, resources, rollout, runs
+from pipeline.batching import Batching
 from pipeline.catalog.interface import Catalog, Kind
 from pipeline.errors import EnvironmentFailed
 from pipeline.examination import Examination, examine
 from pipeline.exclusive import exclusively
 from pipeline.lockfile import Lock
 from pipeline.manifest import Manifest
-from pipeline.model_source import StoredModel
-from pipeline.places.interface import Built
+from pipeline.places.interface import Built, Made
 from pipeline.policy.interface import Engine
 from pipeline.policy.regocpp import RegoCpp
+from pipeline.program import Program
 from pipeline.progress import Progress
-from pipeline.release_folder import Parts, Release, assemble
+from pipeline.release_folder import Parts, Release, assemble, server_digest, settings_of
 from pipeline.runtimes.host import Host
-from pipeline.runtimes.interface import Input, Runtime
+from pipeline.runtimes.interface import Input, Invocation, Outcome, Runtime
 from pipeline.stages import lock as locks
 from pipeline.state import State
 from pipeline.targets.interface import Served
 from pipeline.targets.process import ProcessTarget
+from pipeline.tools import converter
 
 if TYPE_CHECKING:
     from pipeline.line import Line
@@ -106,28 +111,79 @@ class FolderBuilder:
         """As the variable of this machine says."""
         return locks.additional_index()
 
+    async def converted(self, call: Invocation, progress: Progress) -> Outcome:
+        """With the converter's own lock, installed as a release's is."""
+        lock = lockfile.parse((resources.folder("requirements") / converter.LOCK).read_bytes())
+        environment = await installation.install(
+            self.runtime, self.state, lock, progress, index=self.torch_index
+        )
+        python = str((environment.folder / "bin" / "python").absolute())
+        return await self.runtime.run(dataclasses.replace(call, command=python))
+
     async def build(
-        self, manifest: Manifest, model: StoredModel, lock: Lock, progress: Progress
-    ) -> tuple[Release, bool]:
+        self, manifest: Manifest, program: Program, lock: Lock, progress: Progress
+    ) -> Made:
         """Install the lock, unless it is installed, and put the release together."""
         environment = await installation.install(
             self.runtime, self.state, lock, progress, index=self.torch_index
         )
+        batching = await self._batching(manifest, program, environment, progress)
         progress.step("putting the release together")
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
-        parts = Parts(manifest, model.path, model.digest, lock.data, environment, python)
+        parts = Parts(manifest, program, lock.data, environment, python, batching.mode)
         guard = self.state.root / "locks" / "releases"
         try:
             async with exclusively(guard, wait=WAIT, on_wait=progress.step):
                 release, reused = await anyio.to_thread.run_sync(
                     assemble, parts, self.state.releases
                 )
-                return release, reused and environment.reused
+                return Made(release, batching, reused and environment.reused)
         except OSError as error:
             raise EnvironmentFailed(
                 f"The release could not be written to {self.state.releases}: {error}.",
                 "Free some space, or move the state folder with --state.",
             ) from error
+
+    async def _batching(
+        self,
+        manifest: Manifest,
+        program: Program,
+        environment: installation.Installation,
+        progress: Progress,
+    ) -> Batching:
+        """What the manifest states, or what a measurement in the environment says, once."""
+        if (stated := batchings.stated(manifest)) is not None:
+            return stated
+        settings = settings_of(manifest, program, batchings.UNDECIDED.mode)
+        key = {
+            "environment": environment.digest,
+            "server": server_digest(),
+            "settings": digest.of_bytes(settings),
+        }
+        place = self.state.cached("batching", key)
+        guard = self.state.root / "locks" / f"batching-{digest.short(digest.of_json(key))}"
+        async with exclusively(guard, wait=WAIT, on_wait=progress.step):
+            if (found := batchings.kept(place)) is not None:
+                return found
+            progress.step("measuring how the model is best asked")
+            with tempfile.TemporaryDirectory(prefix="mlifecycle-") as folder:
+                draft = Path(folder) / "settings.json"
+                draft.write_bytes(settings)
+                call = Invocation(
+                    tool="measure",
+                    command=str((environment.folder / "bin" / "python").absolute()),
+                    arguments=(*batchings.ARGUMENTS, "release"),
+                    inputs={
+                        "release/settings.json": draft,
+                        f"release/{program.file}": program.path,
+                        "server/serving": resources.folder("serving"),
+                    },
+                    environment={"PYTHONPATH": "server", "PYTHONDONTWRITEBYTECODE": "1"},
+                    timeout=batchings.TIMEOUT,
+                )
+                batching = batchings.measured(await self.runtime.run(call))
+            batchings.keep(place, batching)
+        return batching
 
     async def examine(self, built: Built) -> Examination:
         """Read the environment, whose files are on this machine."""

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from pipeline.batching import Batching
 from pipeline.catalog.interface import Catalog
 from pipeline.examination import Examination
 from pipeline.inventory import Inventory
 from pipeline.lockfile import Lock
 from pipeline.manifest import Manifest
-from pipeline.model_source import StoredModel
 from pipeline.policy.interface import Engine
+from pipeline.program import Program
 from pipeline.progress import Progress
-from pipeline.runtimes.interface import Input, Runtime
+from pipeline.runtimes.interface import Input, Invocation, Outcome, Runtime
 from pipeline.state import State
 from pipeline.targets.interface import Served
 
@@ -65,6 +67,14 @@ class Built(Protocol):
     def environment_digest(self) -> str: ...
 
     @property
+    def lane(self) -> str:
+        """What computes in its server: `torch` or `onnx`."""
+
+    @property
+    def program_digest(self) -> str:
+        """The file that the lane runs: the model file, or what it was converted to."""
+
+    @property
     def lock(self) -> Path:
         """The hash lock that the environment was installed from."""
 
@@ -89,6 +99,15 @@ class Built(Protocol):
         """The digests that the build stage puts on record besides those above."""
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a builder made, or found (`reused`), and how its server asks the model."""
+
+    release: Built
+    batching: Batching
+    reused: bool
+
+
 class Builder(Protocol):
     """Makes a release of checked parts."""
 
@@ -96,10 +115,16 @@ class Builder(Protocol):
     def torch_index(self) -> str | None:
         """An index beside the default one, that torch comes from."""
 
+    async def converted(self, call: Invocation, progress: Progress) -> Outcome:
+        """Carry out a call of the converter, with the environment that it needs.
+
+        Raises ToolNotFound, and EnvironmentFailed when there is no such environment to be had.
+        """
+
     async def build(
-        self, manifest: Manifest, model: StoredModel, lock: Lock, progress: Progress
-    ) -> tuple[Built, bool]:
-        """The release, and whether it was found instead of made.
+        self, manifest: Manifest, program: Program, lock: Lock, progress: Progress
+    ) -> Made:
+        """The release, made or found.
 
         Raises Refused when lock and index disagree, EnvironmentFailed when it cannot be made.
         """

@@ -144,13 +144,27 @@ class Containers:
     async def run(self, invocation: Invocation) -> Outcome:
         """Run the command in its container. Raises ToolNotFound."""
         image = self._image(invocation.tool, invocation.command)
+        container, program = await self._with_program(invocation.command, image)
+        reference = image.reference if image else self.images.python.reference
+        return await self._run(container, program, invocation, reference)
+
+    async def run_in(
+        self, container: dagger.Container, program: str, invocation: Invocation
+    ) -> Outcome:
+        """Run it with `program` of a container of one's own, whatever its command is."""
+        reference = self.images.python.reference
+        return await self._run(container, program, invocation, reference)
+
+    async def _run(
+        self, container: dagger.Container, program: str, invocation: Invocation, reference: str
+    ) -> Outcome:
         began = time.monotonic()
         with anyio.move_on_after(invocation.timeout):
             try:
-                container = await self._laid_out(invocation, image)
-                outcome = await _carried_out(container, invocation)
+                ready = await self._laid_out(container, program, invocation)
+                outcome = await _carried_out(ready, invocation)
             except dagger.QueryError as error:
-                return self._not_started(invocation, image, error, time.monotonic() - began)
+                return _not_started(invocation, reference, error, time.monotonic() - began)
             return Outcome(
                 outcome.exit_code,
                 outcome.stdout,
@@ -202,13 +216,21 @@ class Containers:
             container = container.with_env_variable(name, CERTIFICATES)
         return container
 
-    async def installed(self, requirements: str, place: PurePosixPath) -> dagger.Container:
-        """Python with the hash lock `requirements/NAME` installed at `place`."""
+    async def installed(
+        self, requirements: str, place: PurePosixPath, index: str | None = None
+    ) -> dagger.Container:
+        """Python with the hash lock `requirements/NAME` installed at `place`.
+
+        `index` is one beside the package index; the best match of both is taken.
+        """
         lock = await self.upload.file(resources.folder("requirements") / requirements)
         wanted = f"/requirements/{requirements}"
+        container = self.with_uv()
+        if index is not None:
+            container = container.with_env_variable("UV_INDEX", index)
+            container = container.with_env_variable("UV_INDEX_STRATEGY", "unsafe-best-match")
         container = (
-            self.with_uv()
-            .with_mounted_file(wanted, lock)
+            container.with_mounted_file(wanted, lock)
             .with_exec(["uv", "venv", "--quiet", str(place)])
             .with_env_variable("VIRTUAL_ENV", str(place))
             .with_exec(["uv", "pip", "install", "--quiet", "--require-hashes", "-r", wanted])
@@ -222,18 +244,24 @@ class Containers:
         except KeyError:
             raise ToolNotFound(tool, f"No image is known for {command}.") from None
 
-    async def _laid_out(self, call: Invocation, image: ToolImage | None) -> dagger.Container:
-        if call.command == "uv":
-            container, program = self.with_uv(), "uv"
-        elif image is None:
+    async def _with_program(
+        self, command: str, image: ToolImage | None
+    ) -> tuple[dagger.Container, str]:
+        """A container that has the command, and what it is called there."""
+        if command == "uv":
+            return self.with_uv(), "uv"
+        if image is None:
             container = await self.installed("scanners.txt", SCANNERS)
             container = container.with_env_variable(
                 "PATH", f"{SCANNERS}/bin:${{PATH}}", expand=True
             )
-            program = str(SCANNERS / "bin" / call.command)
-        else:
-            container = self.trusting(dag.container().from_(image.reference)).with_user("0")
-            program = image.program
+            return container, str(SCANNERS / "bin" / command)
+        container = self.trusting(dag.container().from_(image.reference)).with_user("0")
+        return container, image.program
+
+    async def _laid_out(
+        self, container: dagger.Container, program: str, call: Invocation
+    ) -> dagger.Container:
         container = container.with_mounted_temp("/tmp").with_workdir(str(WORK))  # noqa: S108
         container = container.with_env_variable("HOME", "/tmp")  # noqa: S108
         # A folder must be there to be written into, and a mount may be all there is of it.
@@ -263,19 +291,19 @@ class Containers:
                 return container.with_mounted_file(place, await self.upload.file(given))
         raise TypeError(f"{place} is held by another runtime")
 
-    def _not_started(
-        self, call: Invocation, image: ToolImage | None, error: dagger.QueryError, seconds: float
-    ) -> Outcome:
-        """The engine could not run it: its image is out of reach, or holds no such program."""
-        said = said_by(error)
-        reference = image.reference if image else self.images.python.reference
-        if any(sign in str(error) for sign in _UNREACHABLE):
-            raise ToolNotFound(
-                call.tool,
-                f"Its image {reference} cannot be had: {said} Name one that this engine reaches in "
-                "a file for --images.",
-            ) from None
-        return Outcome(126, "", f"{call.command} cannot be started: {said}", seconds=seconds)
+
+def _not_started(
+    call: Invocation, reference: str, error: dagger.QueryError, seconds: float
+) -> Outcome:
+    """The engine could not run it: its image is out of reach, or holds no such program."""
+    said = said_by(error)
+    if any(sign in str(error) for sign in _UNREACHABLE):
+        raise ToolNotFound(
+            call.tool,
+            f"Its image {reference} cannot be had: {said} Name one that this engine reaches in "
+            "a file for --images.",
+        ) from None
+    return Outcome(126, "", f"{call.command} cannot be started: {said}", seconds=seconds)
 
 
 # How the engine says that an image could not be fetched.

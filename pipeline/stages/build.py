@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
 
-from pipeline import digest, lockfile, model_source, policy, resources
+from pipeline import conversion, digest, lockfile, model_source, policy, resources
 from pipeline.errors import EnvironmentFailed
 from pipeline.lockfile import Lock
 from pipeline.manifest import Manifest
 from pipeline.model_source import StoredModel
-from pipeline.places.interface import Built, Refused
+from pipeline.places.interface import Built, Made, Refused
 from pipeline.policy.bundle import SUPPLY_CHAIN
+from pipeline.program import Lane, Program
 from pipeline.record import Outcome, StageReport
 from pipeline.stages import lock as locks
 from pipeline.stages.interface import Context
@@ -30,7 +33,7 @@ from pipeline.verdict import Level, Violation
 class _Gathered:
     """What is known before anything is installed."""
 
-    lock: locks.LockState
+    locks: Mapping[Lane, locks.LockState]
     model: StoredModel
     violations: tuple[Violation, ...]
 
@@ -47,38 +50,50 @@ async def run(context: Context, manifest: Manifest) -> tuple[StageReport, Built 
     gathered = await _gather(context, manifest)
     inputs = {"manifest": manifest.digest, "model": gathered.model.digest}
     violations = gathered.violations
-    release, reused = None, False
+    made: Made | None = None
+    chosen = conversion.Chosen(None, "", {})
     if not _deny(violations):
-        lock = await _lock(context, manifest, gathered.lock)
-        inputs["lock"] = lock.digest
-        try:
-            release, reused = await context.builder.build(
-                manifest, gathered.model, lock, context.progress
-            )
-        except Refused as refused:
-            violations += (_refused(refused, gathered.lock),)
+        chosen = await conversion.choose(
+            context.builder, context.state, manifest, gathered.model, context.progress
+        )
+        if chosen.program is None:
+            violations += (_unconverted(manifest, chosen.refused),)
+        else:
+            state = gathered.locks[chosen.program.lane]
+            lock = await _lock(context, manifest, state, chosen.program.lane)
+            inputs["lock"] = lock.digest
+            try:
+                made = await context.builder.build(manifest, chosen.program, lock, context.progress)
+            except Refused as refused:
+                violations += (_refused(refused, state),)
+    release = made.release if made else None
     report = StageReport(
         stage="build",
         outcome=Outcome.DENIED if _deny(violations) else Outcome.PASSED,
         summary=_summary(manifest, release, violations),
         inputs=inputs,
         outputs=_outputs(release),
+        decided=_decided(chosen.program, made),
         violations=violations,
-        artifacts=_inventory_report(context, release),
+        artifacts={
+            **_inventory_report(context, release),
+            **_conversion_report(context, chosen.document),
+        },
         seconds=time.monotonic() - began,
-        reused=reused,
+        reused=made is not None and made.reused,
     )
     return report, release
 
 
 async def _gather(context: Context, manifest: Manifest) -> _Gathered:
-    state = locks.check(manifest)
-    if state.status is LockStatus.STALE:
-        raise locks.stale(manifest, state)
+    states = {lane: locks.check(manifest, lane) for lane in conversion.lanes(manifest)}
+    for state in states.values():
+        if state.status is LockStatus.STALE:
+            raise locks.stale(manifest, state)
     document = {
         "subject": "lock",
         "environment": context.environment.value,
-        "locked": state.status is LockStatus.LOCKED,
+        "locked": all(state.status is LockStatus.LOCKED for state in states.values()),
     }
     verdict = await policy.judge(context.engine, context.bundle, SUPPLY_CHAIN, document)
     violations = list(verdict.violations)
@@ -93,10 +108,10 @@ async def _gather(context: Context, manifest: Manifest) -> _Gathered:
         violations.append(_unsafe_model(manifest, unsafe))
     if not verdict.allowed and not _deny(tuple(violations)):
         raise EnvironmentFailed("The policy denies the build but names no violation.")
-    return _Gathered(state, model, tuple(violations))
+    return _Gathered(states, model, tuple(violations))
 
 
-async def _lock(context: Context, manifest: Manifest, state: locks.LockState) -> Lock:
+async def _lock(context: Context, manifest: Manifest, state: locks.LockState, lane: Lane) -> Lock:
     """The committed lock, or one resolved into the state folder where none is committed.
 
     An unlocked build resolves once for each set of requirements: the second build of the same
@@ -111,7 +126,7 @@ async def _lock(context: Context, manifest: Manifest, state: locks.LockState) ->
             return lock
     context.progress.step("resolving the dependencies (no lock is committed)")
     index = context.builder.torch_index
-    data = await locks.resolve(context.runtime, manifest, state.wanted, index=index)
+    data = await locks.resolve(context.runtime, manifest, state.wanted, lane, index=index)
     write_atomically(kept, data)
     return lockfile.parse(data)
 
@@ -158,6 +173,18 @@ def _another_model(claim: str, model: StoredModel) -> Violation:
     )
 
 
+def _unconverted(manifest: Manifest, why: str) -> Violation:
+    return Violation(
+        id="BLD-ONX-001",
+        title="ONNX Runtime answers as torch does",
+        path="spec.inference.lane",
+        actual=why,
+        expected="a model that can be written as ONNX and answers the same within "
+        f"{manifest.model.spec.inference.agreement.tolerance:g}",
+        remedy="Set spec.inference.lane to torch, or to auto, which then takes torch.",
+    )
+
+
 def _refused(refused: Refused, state: locks.LockState) -> Violation:
     title = {
         "BLD-ENV-001": "What is installed is what the lock names",
@@ -190,8 +217,25 @@ def _outputs(release: Built | None) -> dict[str, str]:
         "server": release.server_digest,
         "environment": release.environment_digest,
         "inventory": release.inventory.digest,
+        "program": release.program_digest,
         **release.outputs,
     }
+
+
+def _decided(program: Program | None, made: Made | None) -> dict[str, str]:
+    decided = {} if program is None else {"lane": f"{program.lane}: {program.chosen}"}
+    if made is not None:
+        decided["batching"] = f"{made.batching.mode}: {made.batching.decided}"
+    return decided
+
+
+def _conversion_report(context: Context, document: Mapping[str, Any]) -> dict[str, str]:
+    """Leave what the converter said, where something was converted."""
+    if not document:
+        return {}
+    data = (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
+    write_atomically(context.run_folder / conversion.REPORT, data)
+    return {"conversion": conversion.REPORT}
 
 
 def _inventory_report(context: Context, release: Built | None) -> dict[str, str]:

@@ -19,10 +19,12 @@ from pipeline import lockfile, resources
 from pipeline.errors import EnvironmentFailed, InvalidInput, Problem
 from pipeline.lockfile import Inputs, Lock
 from pipeline.manifest import Manifest
+from pipeline.program import Lane
 from pipeline.runtimes.interface import Runtime, ToolNotFound
 from pipeline.state import write_atomically
 from pipeline.tools import uv
 
+TORCH = "torch"
 SIZE_LIMIT = 8 * 1024 * 1024  # bytes; torch with its companions is locked in 0.2 MB
 
 
@@ -45,15 +47,20 @@ class LockState:
     differences: tuple[str, ...] = ()
 
 
-def path_for(manifest: Manifest) -> Path:
-    """Where the manifest's lock lies: `model-manifest.yaml` has `model-manifest.lock.txt`."""
-    return manifest.path.with_name(manifest.path.stem + ".lock.txt")
+def path_for(manifest: Manifest, lane: Lane = Lane.TORCH) -> Path:
+    """Where the manifest's lock lies: `model-manifest.yaml` has `model-manifest.lock.txt`, and
+    `model-manifest.onnx.lock.txt` for the onnx lane."""
+    kind = "" if lane is Lane.TORCH else f".{lane}"
+    return manifest.path.with_name(f"{manifest.path.stem}{kind}.lock.txt")
 
 
-def wanted(manifest: Manifest) -> Inputs:
-    """What the lock is to be made from. Raises InvalidInput for what cannot be locked."""
+def wanted(manifest: Manifest, lane: Lane = Lane.TORCH) -> Inputs:
+    """What the lock is to be made from. Raises InvalidInput for what cannot be locked.
+
+    The manifest's torch is what its model was made with. Another lane goes without it.
+    """
     problems: list[Problem] = []
-    requirements: set[str] = set(server_requirements())
+    requirements: set[str] = set(server_requirements(lane))
     for index, text in enumerate(manifest.model.spec.dependencies):
         path = f"spec.dependencies[{index}]"
         try:
@@ -70,22 +77,25 @@ def wanted(manifest: Manifest) -> Inputs:
                     "Publish the package to an index and name a version of it.",
                 )
             )  # fmt: skip
-        requirements.add(_canonical(requirement))
+        if lane is Lane.TORCH or canonicalize_name(requirement.name) != TORCH:
+            requirements.add(_canonical(requirement))
     if problems:
         raise InvalidInput(problems)
     return Inputs(tuple(sorted(requirements)))
 
 
-def server_requirements() -> tuple[str, ...]:
-    """What the inference server itself needs, in canonical form."""
-    text = (resources.folder("serving") / "requirements.in").read_text()
+def server_requirements(lane: Lane = Lane.TORCH) -> tuple[str, ...]:
+    """What the inference server itself needs in a lane, in canonical form."""
+    serving = resources.folder("serving")
+    files = (serving / "requirements.in", serving / f"requirements-{lane}.in")
+    text = "".join(file.read_text() for file in files)
     lines = (line.partition("#")[0].strip() for line in text.splitlines())
     return tuple(_canonical(Requirement(line)) for line in lines if line)
 
 
-def check(manifest: Manifest) -> LockState:
+def check(manifest: Manifest, lane: Lane = Lane.TORCH) -> LockState:
     """Compare the lock beside the manifest with what it has to hold. Reads, never resolves."""
-    path, inputs = path_for(manifest), wanted(manifest)
+    path, inputs = path_for(manifest, lane), wanted(manifest, lane)
     if not os.path.lexists(path):
         return LockState(LockStatus.ABSENT, path, inputs)
     lock = lockfile.parse(_read(path))
@@ -97,6 +107,7 @@ def check(manifest: Manifest) -> LockState:
         differences += lockfile.difference(inputs, lock.inputs)
     if not differences:
         differences += lockfile.uncovered(inputs.requirements, lock)
+        differences += _superfluous(lock, lane)
     status = LockStatus.STALE if differences else LockStatus.LOCKED
     return LockState(status, path, inputs, lock, tuple(differences))
 
@@ -121,15 +132,19 @@ class Written:
     packages: int
 
 
-async def write(runtime: Runtime, manifest: Manifest, *, upgrade: bool = False) -> Written:
-    """Resolve and write the lock beside the manifest.
+async def write(
+    runtime: Runtime, manifest: Manifest, lane: Lane = Lane.TORCH, *, upgrade: bool = False
+) -> Written:
+    """Resolve and write the lane's lock beside the manifest.
 
     Versions that are locked already stay where they fit, unless `upgrade` asks for the newest.
     Raises InvalidInput and EnvironmentFailed as `resolve` does.
     """
-    state = check(manifest)
+    state = check(manifest, lane)
     keep = None if upgrade or state.lock is None or not state.lock.entries else state.path
-    data = await resolve(runtime, manifest, state.wanted, previous=keep, index=additional_index())
+    data = await resolve(
+        runtime, manifest, state.wanted, lane, previous=keep, index=additional_index()
+    )
     try:
         write_atomically(state.path, data)
     except OSError as error:
@@ -142,6 +157,7 @@ async def resolve(
     runtime: Runtime,
     manifest: Manifest,
     inputs: Inputs,
+    lane: Lane = Lane.TORCH,
     *,
     previous: Path | None = None,
     index: str | None = None,
@@ -172,11 +188,22 @@ async def resolve(
         )
     data = inputs.header().encode() + body
     lock = lockfile.parse(data)
+    if superfluous := _superfluous(lock, lane):
+        expected = f"packages that do without {TORCH}, as the lane is {lane}"
+        remedy = f"{superfluous[0]}. Leave out what needs it, or take the torch lane."
+        raise InvalidInput([_problem(manifest, "spec.dependencies", "", expected, remedy)])
     wrong = [defect.message for defect in lock.defects]
     wrong += lockfile.uncovered(inputs.requirements, lock)
     if wrong:
         raise EnvironmentFailed(f"uv made a lock that cannot be used: {'; '.join(wrong)}.")
     return data
+
+
+def _superfluous(lock: Lock, lane: Lane) -> list[str]:
+    """That the lock holds torch where no torch may be."""
+    if lane is Lane.TORCH or all(entry.name != TORCH for entry in lock.entries):
+        return []
+    return [f"{TORCH} is locked, and the {lane} lane has no use for it"]
 
 
 def additional_index() -> str | None:

@@ -16,6 +16,7 @@ from pipeline.inventory import Inventory
 from pipeline.manifest import Manifest
 from pipeline.places.interface import Built
 from pipeline.policy.bundle import SUPPLY_CHAIN
+from pipeline.program import Lane
 from pipeline.record import Outcome, StageReport
 from pipeline.runtimes.interface import ToolNotFound
 from pipeline.stages import lock as locks
@@ -50,7 +51,7 @@ async def run(context: Context, manifest: Manifest, release: Built) -> StageRepo
     context.progress.step("comparing what is declared, locked, installed and listed")
     lock = lockfile.parse(release.lock.read_bytes())
     rows = comparison.compare(
-        locks.wanted(manifest).requirements,
+        locks.wanted(manifest, Lane(release.lane)).requirements,
         lock,
         installed,
         examined.bill.packages,

@@ -14,6 +14,12 @@ from pipeline import manifest as manifests
 from pipeline import resources
 from pipeline.manifest import Manifest
 
+# What the build asks of a server whose environment has no model in it.
+MEASURE = """import json, sys
+assert sys.argv[1:] == ["--release", "release"], sys.argv
+print(json.dumps({"mode": "drain", "batch": 64, "row_seconds": 1e-5, "batch_seconds": 2e-5,
+                  "gain": 32.0, "worth": 1.2}))
+"""
 EXAMPLE = Path(__file__).parents[2] / "examples" / "valid" / "model-manifest.yaml"
 MODEL = EXAMPLE.parent / "fraud-detector" / "model.pt2"
 
@@ -57,6 +63,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "tests").mkdir(parents=True)
     (folder / "__pycache__").mkdir()
     (folder / "requirements.in").write_text("# what it imports\nalpha>=1\n")
+    (folder / "requirements-torch.in").write_text("# nothing besides\n")
+    (folder / "requirements-onnx.in").write_text("beta>=1\n")
+    (folder / "measure.py").write_text(MEASURE)
     (folder / "__init__.py").write_text("")
     (folder / "__main__.py").write_text("import alpha\nprint('alpha', alpha.VERSION)\n")
     (folder / "Dockerfile").write_text("FROM scratch\n")

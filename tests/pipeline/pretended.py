@@ -33,7 +33,10 @@ class Remembered(Release):
 
 
 def release(digest: str, version: str) -> Release:
-    parts = ("manifest", "model", "lock", "server", "settings", "environment", "inventory")
+    parts = (
+        *("manifest", "model", "lock", "server", "settings", "environment", "inventory"),
+        "program",
+    )
     facts = dict.fromkeys((f"{part}_digest" for part in parts), digest)
     return Remembered(
         digest=digest,
@@ -42,6 +45,8 @@ def release(digest: str, version: str) -> Release:
         namespace="payments-risk",
         version=version,
         python="3.11",
+        lane="torch",
+        batching="drain",
         **facts,
     )
 

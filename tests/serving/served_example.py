@@ -19,13 +19,16 @@ RELEASE = "sha256:" + "a" * 64
 
 def settings_of(manifest: dict[str, Any], data: bytes) -> dict[str, Any]:
     spec = copy.deepcopy(manifest["spec"])
+    digest = "sha256:" + hashlib.sha256(data).hexdigest()
     return {
         "format": 1,
         "model": {
             **{key: spec["model"][key] for key in ("name", "version", "framework", "description")},
             "file": "model/model.pt2",
-            "digest": "sha256:" + hashlib.sha256(data).hexdigest(),
+            "digest": digest,
         },
+        "lane": {"name": "torch", "digest": digest},
+        "batching": "drain",
         "signature": spec["signature"],
         "golden_inputs": spec["inference"]["golden_inputs"],
         "logging": spec["observability"]["logging"],

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import anyio.to_thread
 import dagger
@@ -15,24 +16,27 @@ import packaging
 from dagger import dag
 
 import pipeline
+from pipeline import batching as batchings
+from pipeline.batching import Batching
 from pipeline.errors import EnvironmentFailed
 from pipeline.examination import Examination
 from pipeline.lockfile import Lock
 from pipeline.manifest import Manifest
-from pipeline.model_source import StoredModel
 from pipeline.places.containers.databases import Databases
-from pipeline.places.containers.release import TARGET, ImageRelease, Recipe, lay_out
-from pipeline.places.interface import Built, Refused
+from pipeline.places.containers.release import ImageRelease, Recipe, lay_out
+from pipeline.places.interface import Built, Made, Refused
+from pipeline.program import Program
 from pipeline.progress import Progress
 from pipeline.runtimes.containers import Containers, HeldFile, HeldFolder, said_by
 from pipeline.runtimes.interface import Input, Invocation, Outcome
 from pipeline.state import State
-from pipeline.tools import uv
+from pipeline.tools import converter, uv
 from pipeline.tools.interface import IMAGE
 
 ENVIRONMENT = "environment"
 # As serving/Dockerfile calls what it may be lent.
 NETRC, CERTIFICATES = "netrc", "certificates"
+CONVERTER = PurePosixPath("/opt/converter")
 # As the Dockerfile ends when packages miss what they require.
 INCOMPLETE = "the lock is not complete"
 KEPT = 24 * 3600.0  # seconds, for a build's context
@@ -60,12 +64,20 @@ class ImageBuilder:
     vulnerabilities: Databases
     torch_index: str | None = None
 
+    async def converted(self, call: Invocation, progress: Progress) -> Outcome:
+        """In a container with the converter's lock."""
+        progress.step("installing the converter")
+        container = await self.runtime.installed(converter.LOCK, CONVERTER, self.torch_index)
+        return await self.runtime.run_in(container, str(CONVERTER / "bin" / "python"), call)
+
     async def build(
-        self, manifest: Manifest, model: StoredModel, lock: Lock, progress: Progress
-    ) -> tuple[Built, bool]:
+        self, manifest: Manifest, program: Program, lock: Lock, progress: Progress
+    ) -> Made:
         """The image of a release. What of it was built before comes from the engine's cache."""
-        recipe = await anyio.to_thread.run_sync(self._laid_out, manifest, model, lock)
         progress.step(f"building the image with {len(lock.active)} packages")
+        batching = await self._batching(manifest, program, lock, progress)
+        lay_out = functools.partial(self._laid_out, manifest, program, batching, lock)
+        recipe = await anyio.to_thread.run_sync(lay_out)
         container = await self.container(recipe)
         try:
             await container.sync()
@@ -80,17 +92,15 @@ class ImageBuilder:
         progress.step("looking at what is installed")
         root = container.rootfs()
         seen = await self._examined(environment)
-        return (
-            ImageRelease(
-                recipe=recipe,
-                inventory=seen.inventory,
-                installed=HeldFolder(root, name),
-                image={IMAGE: HeldFile(archive, name)},
-                image_digest=name,
-                environment=environment,
-            ),
-            False,
+        release = ImageRelease(
+            recipe=recipe,
+            inventory=seen.inventory,
+            installed=HeldFolder(root, name),
+            image={IMAGE: HeldFile(archive, name)},
+            image_digest=name,
+            environment=environment,
         )
+        return Made(release, batching, reused=False)
 
     async def examine(self, built: Built) -> Examination:
         """Look at the image's environment with the image's own Python."""
@@ -112,6 +122,7 @@ class ImageBuilder:
             "MODEL_NAME": recipe.name,
             "MODEL_VERSION": recipe.version,
             "SOURCE_DATE_EPOCH": EPOCH,
+            **recipe.labels,
         }
         if self.runtime.package_index:
             arguments["PACKAGE_INDEX"] = self.runtime.package_index
@@ -124,7 +135,7 @@ class ImageBuilder:
         if self.runtime.certificates is not None:
             lent.append(dag.set_secret(CERTIFICATES, await self.runtime.certificates.contents()))
         image = context.docker_build(
-            target=TARGET,
+            target=recipe.target,
             build_args=[dagger.BuildArg(name, value) for name, value in arguments.items()],
             secrets=lent,
         )
@@ -133,12 +144,38 @@ class ImageBuilder:
             image = image.without_mount(f"/run/secrets/{name}")
         return image
 
-    def _laid_out(self, manifest: Manifest, model: StoredModel, lock: Lock) -> Recipe:
+    async def _batching(
+        self, manifest: Manifest, program: Program, lock: Lock, progress: Progress
+    ) -> Batching:
+        """What the manifest states, or what a measurement in an image of the release says.
+
+        The engine keeps the result for as long as it keeps the image.
+        """
+        if (stated := batchings.stated(manifest)) is not None:
+            return stated
+        lay_out = functools.partial(self._laid_out, manifest, program, batchings.UNDECIDED, lock)
+        image = await self.container(await anyio.to_thread.run_sync(lay_out))
+        try:
+            await image.sync()
+        except dagger.QueryError as error:
+            raise _failure(error) from error
+        progress.step("measuring how the model is best asked")
+        call = Invocation(
+            tool="measure",
+            command="measure",
+            arguments=(*batchings.ARGUMENTS, "/release"),
+            timeout=batchings.TIMEOUT,
+        )
+        return batchings.measured(await self.runtime.run_in(image, "/environment/bin/python", call))
+
+    def _laid_out(
+        self, manifest: Manifest, program: Program, batching: Batching, lock: Lock
+    ) -> Recipe:
         images = self.runtime.images
         return lay_out(
             manifest,
-            model.path,
-            model.digest,
+            program,
+            batching,
             lock.data,
             {"python": images.python.reference, "uv": images.uv.reference},
             _room(self.state.root / "images"),

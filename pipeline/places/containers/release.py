@@ -13,18 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import digest, resources
+from pipeline.batching import Batching
 from pipeline.inventory import Inventory
 from pipeline.manifest import Manifest
-from pipeline.release_folder import LOCK, MODEL, SERVER, server_digest, server_files, settings_of
+from pipeline.program import Lane, Program
+from pipeline.release_folder import LOCK, SERVER, server_digest, server_files, settings_of
 from pipeline.runtimes.interface import Input
 
 DOCKERFILE = "Dockerfile"
-TARGET = "torch-cpu"
+TARGETS = {Lane.TORCH: "torch-cpu", Lane.ONNX: "onnx"}
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What an image is built from, laid out in `folder`; `digest` is the release's."""
+    """What an image is built from, laid out in `folder`; `digest` is the release's.
+
+    `labels` are the Dockerfile's arguments that say what decided the lane and the batch mode. They
+    are no part of the release: to measure twice never gives the same.
+    """
 
     folder: Path
     digest: str
@@ -37,6 +43,15 @@ class Recipe:
     server_digest: str
     settings_digest: str
     environment_digest: str
+    lane: str
+    program_digest: str
+    batching: str
+    labels: Mapping[str, str]
+
+    @property
+    def target(self) -> str:
+        """The stage of the Dockerfile that makes its image."""
+        return TARGETS[Lane(self.lane)]
 
     @property
     def lock(self) -> Path:
@@ -101,6 +116,14 @@ class ImageRelease:
         return self.recipe.environment_digest
 
     @property
+    def lane(self) -> str:
+        return self.recipe.lane
+
+    @property
+    def program_digest(self) -> str:
+        return self.recipe.program_digest
+
+    @property
     def lock(self) -> Path:
         return self.recipe.lock
 
@@ -115,15 +138,15 @@ class ImageRelease:
 
 
 def lay_out(
-    manifest: Manifest, model: Path, model_digest: str, lock: bytes, images: Mapping[str, str],
-    folder: Path,
+    manifest: Manifest, program: Program, batching: Batching, lock: bytes,
+    images: Mapping[str, str], folder: Path,
 ) -> Recipe:  # fmt: skip
     """Put the build context into `folder`, which must not exist.
 
     `images` are the images that the build starts from, by name: they shape the environment, and so
     are part of its identity and the release's.
     """
-    settings = settings_of(manifest, model_digest)
+    settings = settings_of(manifest, program, batching.mode)
     dockerfile = resources.folder("serving") / DOCKERFILE
     metadata, version = manifest.model.metadata, manifest.model.spec.model.version
     facts = {
@@ -131,7 +154,7 @@ def lay_out(
         "namespace": metadata.namespace,
         "version": version,
         "manifest_digest": manifest.digest,
-        "model_digest": model_digest,
+        "model_digest": program.model_digest,
         "lock_digest": digest.of_bytes(lock),
         "server_digest": server_digest(),
         "settings_digest": digest.of_bytes(settings),
@@ -142,6 +165,9 @@ def lay_out(
                 "images": dict(images),
             }
         ),
+        "lane": program.lane.value,
+        "program_digest": program.digest,
+        "batching": batching.mode,
     }
     described = (json.dumps({"format": 1, **facts}, indent=1, sort_keys=True) + "\n").encode()
     folder.mkdir(parents=True)
@@ -153,7 +179,7 @@ def lay_out(
         (DOCKERFILE, dockerfile.read_bytes()),
     ):
         (folder / name).write_bytes(data)
-    files = {MODEL: model}
+    files = {program.file: program.path}
     files |= {f"{SERVER}/serving/{name}": path for name, path in server_files().items()}
     for name, source in files.items():
         place = folder / name
@@ -162,4 +188,8 @@ def lay_out(
     for path in (folder, *folder.rglob("*")):
         # Whoever made the file and with which umask must not show in the image.
         path.chmod(0o755 if path.is_dir() else 0o644)
-    return Recipe(folder=folder, digest=digest.of_bytes(described), **facts)
+    labels = {
+        "LANE": f"{program.lane}: {program.chosen}",
+        "BATCHING": f"{batching.mode}: {batching.decided}",
+    }
+    return Recipe(folder=folder, digest=digest.of_bytes(described), labels=labels, **facts)

@@ -36,6 +36,10 @@ def built(tmp_path: Path) -> ImageRelease:
         server_digest=named("4"),
         settings_digest=named("5"),
         environment_digest=named("6"),
+        lane="torch",
+        program_digest=named("2"),
+        batching="drain",
+        labels={},
     )
     return ImageRelease(recipe, Inventory(()), tmp_path, {}, named("7"), tmp_path)
 

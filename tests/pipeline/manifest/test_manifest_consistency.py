@@ -45,7 +45,15 @@ def twice(place):
     return change
 
 
+LANE = (SPEC, "inference", "lane")
+AGREEMENT = (SPEC, "inference", "agreement")
+
 CONTRADICTIONS = [
+    (put(LANE, "auto"), "spec.inference.agreement.held_out"),
+    (both(put(LANE, "auto"), put(AGREEMENT, {"tolerance": 0.001})), "agreement.held_out"),
+    (both(put(LANE, "onnx"), put(AGREEMENT, {"held_out": "s3://b/k"})), "agreement.held_out"),
+    (both(put(LANE, "onnx"), put(AGREEMENT, {"held_out": "../k.csv"})), "agreement.held_out"),
+    (put(AGREEMENT, {"tolerance": 0.001}), "spec.inference.agreement"),
     (drop(("metadata", "labels", "team")), "metadata.labels.team"),
     (put(("metadata", "labels", "team"), ""), "metadata.labels.team"),
     (put(("metadata", "labels", "app.kubernetes.io/name"), "x"), "kubernetes.io"),

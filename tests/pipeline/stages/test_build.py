@@ -90,7 +90,8 @@ def test_a_release_holds_all_that_it_needs_to_serve(submit: Submit, run: Build) 
     names = set(digest.files_of(release.folder))
     assert names == {
         "environment", "manifest.yaml", "model/model.pt2", "release.json", "requirements.lock.txt",
-        "server/serving/__init__.py", "server/serving/__main__.py", "settings.json",
+        "server/serving/__init__.py", "server/serving/__main__.py", "server/serving/measure.py",
+        "settings.json",
     }  # fmt: skip
     ended = subprocess.run(
         [release.environment / "bin" / "python", "-m", "serving"],

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -20,8 +19,9 @@ from pipeline.tools import uv
 from serving.__main__ import RELEASE_DIGEST
 
 Instruction = tuple[str, str]
-TARGET = image_release.TARGET
-MODEL = Path(release_folder.MODEL).parts[0]
+TARGETS = image_release.TARGETS
+CONFIGURED = "configured"
+MODEL = "model"
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +45,17 @@ def stages(instructions: list[Instruction]) -> dict[str, list[Instruction]]:
     return found
 
 
+@pytest.fixture(scope="module", params=list(TARGETS.values()))
+def target(request: pytest.FixtureRequest) -> str:
+    """A stage whose result is an image."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def final(stages: dict[str, list[Instruction]]) -> list[Instruction]:
-    """The stage whose result is the image."""
-    return stages[TARGET]
+def final(stages: dict[str, list[Instruction]], target: str) -> list[Instruction]:
+    """How an image is run, and what is in it."""
+    assert stages[target][0] == ("FROM", f"{CONFIGURED} AS {target}")
+    return [*stages[CONFIGURED], *stages[target][1:]]
 
 
 def values(instructions: list[Instruction], wanted: str) -> list[str]:
@@ -60,7 +67,7 @@ def test_every_image_comes_by_digest_and_can_be_another(instructions: list[Instr
     assert len(images) == 2
     assert all(re.fullmatch(r"\w+=[\w./:-]+@sha256:[0-9a-f]{64}", image) for image in images)
     sources = {rest.split()[0] for rest in values(instructions, "FROM")}
-    assert sources == {"${BASE}", "${UV}", "scratch"}
+    assert sources == {"${BASE}", "${UV}", "scratch", CONFIGURED}
 
 
 def test_it_takes_from_the_release_what_a_release_has(instructions: list[Instruction]) -> None:
@@ -100,31 +107,50 @@ def test_the_password_of_an_index_is_a_secret(stages: dict[str, list[Instruction
     assert {"PACKAGE_INDEX", "TORCH_INDEX"} <= arguments
 
 
-def test_what_changes_most_seldom_comes_first(final: list[Instruction]) -> None:
+def test_what_changes_most_seldom_comes_first(final: list[Instruction], target: str) -> None:
     copied = values(final, "COPY")
+    environment = "onnx-environment" if target == "onnx" else "environment"
     assert copied == [
-        f"--from={stage} /image /" for stage in ("interpreter", "environment", "server", "release")
+        f"--from={stage} /image /" for stage in ("interpreter", environment, "server", "release")
     ]
 
 
-def test_a_model_changes_the_last_layer_alone(stages: dict[str, list[Instruction]]) -> None:
-    changing = {"RELEASE_DIGEST", "MODEL_NAME", "MODEL_VERSION"}
-    for stage in ("interpreter", "environment", "server"):
+def test_the_onnx_image_cannot_have_torch(stages: dict[str, list[Instruction]]) -> None:
+    (checked,) = values(stages["onnx-environment"], "RUN")
+    assert checked.index('[ -e "$site/torch" ]') < checked.index("exit 1")
+    assert values(stages["onnx-environment"], "COPY") == ["--from=environment /image /image"]
+
+
+def test_the_targets_differ_in_their_environment_alone(
+    stages: dict[str, list[Instruction]],
+) -> None:
+    torch, onnx = (stages[target][1:] for target in ("torch-cpu", "onnx"))
+    assert [
+        (name, rest.replace("--from=onnx-environment ", "--from=environment "))
+        for name, rest in onnx
+    ] == torch
+
+
+def test_a_model_changes_the_last_layer_alone(
+    stages: dict[str, list[Instruction]], target: str
+) -> None:
+    changing = {"RELEASE_DIGEST", "MODEL_NAME", "MODEL_VERSION", "LANE", "BATCHING"}
+    for stage in ("interpreter", "environment", "onnx-environment", "server", CONFIGURED):
         assert MODEL not in {
             word for copy in values(stages[stage], "COPY") for word in copy.split()
         }
     for name, steps in stages.items():
         arguments = {arg.partition("=")[0] for arg in values(steps, "ARG")}
-        assert not arguments & changing or name == TARGET
-    names = [name for name, _ in stages[TARGET]]
+        assert not arguments & changing or name in TARGETS.values()
+    names = [name for name, _ in stages[target]]
     last = max(index for index, name in enumerate(names) if name == "COPY")
     assert {"COPY", "ADD", "RUN", "WORKDIR"}.isdisjoint(names[last + 1 :])
 
 
 def test_nothing_that_is_copied_into_the_image_has_a_time_of_its_own(
-    stages: dict[str, list[Instruction]],
+    stages: dict[str, list[Instruction]], target: str
 ) -> None:
-    for copy in values(stages[TARGET], "COPY"):
+    for copy in values(stages[target], "COPY"):
         stage = copy.removeprefix("--from=").split()[0]
         last = stages[stage][-1]
         assert last[0] == "RUN"
@@ -134,7 +160,7 @@ def test_nothing_that_is_copied_into_the_image_has_a_time_of_its_own(
 
 def test_the_image_runs_nothing_while_it_is_put_together(final: list[Instruction]) -> None:
     assert not values(final, "RUN")
-    assert values(final, "FROM") == [f"scratch AS {TARGET}"]
+    assert values(final, "FROM") == [f"scratch AS {CONFIGURED}"]
 
 
 def test_the_user_is_a_number_and_not_root(final: list[Instruction]) -> None:

@@ -9,6 +9,7 @@ from wheels import make_wheel
 
 from pipeline.errors import EnvironmentFailed, InvalidInput
 from pipeline.manifest import Manifest
+from pipeline.program import Lane
 from pipeline.runtimes.host import Host
 from pipeline.stages import lock
 from pipeline.stages.lock import LockStatus
@@ -166,3 +167,37 @@ def test_a_lock_that_cannot_be_read_is_refused(submit: Submit) -> None:
     lock.path_for(manifest).write_bytes(b"#" * (lock.SIZE_LIMIT + 1))
     with pytest.raises(InvalidInput, match="larger than"):
         lock.check(manifest)
+
+
+def test_each_lane_has_a_lock_of_its_own(submit: Submit, wheelhouse: Path) -> None:
+    make_wheel(wheelhouse, "torch", "2.9")
+    manifest = submit(dependencies=["torch>=2.9", "gamma>=2"])
+    anyio.run(lock.write, Host(), manifest, Lane.ONNX)
+    path = lock.path_for(manifest, Lane.ONNX)
+    assert path.name == "model-manifest.onnx.lock.txt"
+    assert "torch==" not in path.read_text()
+    assert lock.check(manifest, Lane.ONNX).status is LockStatus.LOCKED
+    assert lock.check(manifest).status is LockStatus.ABSENT
+    write(manifest)
+    assert "\ntorch==" in lock.path_for(manifest).read_text()
+
+
+def test_what_brings_torch_into_the_onnx_lane_is_refused(submit: Submit, wheelhouse: Path) -> None:
+    make_wheel(wheelhouse, "torch", "2.9")
+    make_wheel(wheelhouse, "vision", "1.0", ["torch>=2.9"])
+    manifest = submit(dependencies=["vision>=1"])
+    with pytest.raises(InvalidInput, match=r"spec\.dependencies.*without torch.*onnx") as refused:
+        anyio.run(lock.write, Host(), manifest, Lane.ONNX)
+    assert len(refused.value.problems) == 1
+    assert not lock.path_for(manifest, Lane.ONNX).exists()
+
+
+def test_a_lock_with_torch_is_not_the_onnx_lane_s(submit: Submit, wheelhouse: Path) -> None:
+    make_wheel(wheelhouse, "torch", "2.9")
+    manifest = submit(dependencies=["gamma>=2"])
+    anyio.run(lock.write, Host(), manifest, Lane.ONNX)
+    path = lock.path_for(manifest, Lane.ONNX)
+    path.write_text(path.read_text() + "torch==2.9 --hash=sha256:" + "0" * 64 + "\n")
+    state = lock.check(manifest, Lane.ONNX)
+    assert state.status is LockStatus.STALE
+    assert "no use for it" in " ".join(state.differences)

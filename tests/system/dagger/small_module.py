@@ -27,7 +27,7 @@ def make(folder: Path) -> Path:
     for name in _sources():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / name, folder / name)
-    for name in ("__main__.py", "requirements.in"):
+    for name in ("__main__.py", "measure.py", "requirements.in", "requirements-torch.in"):
         shutil.copy(OWN / name, folder / "serving" / name)
     submit(folder / GOOD.parent, name="small-detector")
     # The root of the source that a call takes where none is named.
