@@ -43,13 +43,14 @@ def create_app(
     *,
     limits: Limits | None = None,
     surround: Callable[[Metrics], Surroundings] | None = None,
-    mode: Mode = "drained",
+    mode: Mode | None = None,
     metrics: Metrics | None = None,
 ) -> Application:
     """The application for the model in `lane`, or one that is alive and never ready without one.
 
-    `surround` gives it what a configuration asks for; without it everybody may ask. Several workers
-    share their `metrics`. Raises ServingError.
+    `surround` gives it what a configuration asks for; without it everybody may ask. Without `mode`
+    the model is asked as the release says. Several workers share their `metrics`. Raises
+    ServingError.
     """
     logs.configure(settings)
     limits = limits or Limits()
@@ -61,7 +62,13 @@ def create_app(
     signature = Signature(settings.inputs)
     metrics = metrics or Metrics(settings, ROUTES)
     batcher = Batcher(
-        lane or _Missing(), signature, len(settings.classes), limits, metrics, readiness, mode
+        lane or _Missing(),
+        signature,
+        len(settings.classes),
+        limits,
+        metrics,
+        readiness,
+        mode or settings.batching,
     )
     around = surround(metrics) if surround is not None else Surroundings(Gate(None))
     readiness.locked_out = around.trouble

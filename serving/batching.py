@@ -1,7 +1,7 @@
 """The queue before the model, and who goes together.
 
 Nobody waits on an idle server: what has arrived is computed at once, and what arrives meanwhile
-is computed together next (`drained`). With `inline` every request is computed by itself. The model
+is computed together next (`drain`). With `inline` every request is computed by itself. The model
 runs in the event loop while its calls are short, which costs least; once they would keep the loop
 from its other work they go to a thread.
 """
@@ -29,7 +29,7 @@ from serving.metrics.metrics import Metrics
 from serving.readiness import Readiness
 from serving.signature import Signature
 
-Mode = Literal["inline", "drained"]
+Mode = Literal["inline", "drain"]
 
 # Calls of at least so many seconds, so many in a row, go to a thread from then on. A machine that
 # hesitates once makes one call long, not a row of them.
@@ -94,7 +94,7 @@ class Batcher:
         limits: Limits,
         metrics: Metrics,
         readiness: Readiness,
-        mode: Mode = "drained",
+        mode: Mode = "drain",
     ) -> None:
         self._lane = lane
         self._signature = signature
@@ -103,7 +103,7 @@ class Batcher:
         self._metrics = metrics
         self._readiness = readiness
         self.mode = mode
-        self._most = limits.max_batch if mode == "drained" else 1
+        self._most = limits.max_batch if mode == "drain" else 1
         self._queue: deque[Entry] = deque()
         self._rows = 0
         self._scheduled = False

@@ -21,7 +21,7 @@ import numpy as np
 from serving import settings as settings_of
 from serving.errors import ServingError
 from serving.lanes.interface import Lane, Rows, ask
-from serving.lanes.loading import load
+from serving.model import load
 
 BATCH = 64
 # How many times cheaper a row must be in a batch. A batch makes callers wait for each other's

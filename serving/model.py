@@ -23,9 +23,13 @@ def load(settings: Settings, threads: int | None = None) -> Lane:
     except OSError as error:
         raise TamperedModel(f"the model file cannot be read: {error.strerror}") from error
     found = "sha256:" + hashlib.sha256(data).hexdigest()
-    if found != settings.digest:
-        raise TamperedModel(f"the model file is {found}, and the release names {settings.digest}")
+    if found != settings.program:
+        raise TamperedModel(f"the model file is {found}, and the release names {settings.program}")
     # A lane's library is imported when it is chosen: seconds that another lane need not pay.
+    if settings.lane == "onnx":
+        from serving.lanes import onnx
+
+        return onnx.load(data)
     from serving.lanes import pytorch
 
     return pytorch.load(data, threads or processors.available())

@@ -79,6 +79,12 @@ def put(value: Any, *path: str | int) -> Callable[[Any], None]:
         (put("loud", "logging", "level"), "settings.logging.level"),
         (put("xml", "logging", "format"), "settings.logging.format"),
         (put("yes", "metrics", "enabled"), "settings.metrics.enabled"),
+        (put(None, "lane"), "settings.lane is missing"),
+        (put("gpu", "lane", "name"), "settings.lane.name"),
+        (put("sha256:1", "lane", "digest"), "settings.lane.digest"),
+        (put("x", "lane", "extra"), "extra"),
+        (put(None, "batching"), "settings.batching is missing"),
+        (put("sometimes", "batching"), "settings.batching"),
     ],
 )
 def test_other_settings_are_refused_by_name(
