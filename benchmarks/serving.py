@@ -216,7 +216,7 @@ class Bench:
 
     # The servers
 
-    def ours(self, model: str, mode: str = "drained") -> list[str]:
+    def ours(self, model: str, mode: str = "drain") -> list[str]:
         """Our server, with everything that it checks and counts."""
         code = (
             "import sys; sys.argv[0] = 'serving'; import serving.app as app; make = app.create_app;"
@@ -422,6 +422,7 @@ def make_release(folder: Path, width: int, hidden: int, layers: int) -> None:
     with torch.inference_mode():
         answer = module(torch.full((1, width), 0.5))[0].tolist()
     names = [f"feature_{i}" for i in range(width)]
+    digest = "sha256:" + hashlib.sha256(data).hexdigest()
     settings: dict[str, Any] = {
         "format": 1,
         "model": {
@@ -430,8 +431,10 @@ def make_release(folder: Path, width: int, hidden: int, layers: int) -> None:
             "framework": "pytorch",
             "description": "",
             "file": "model/model.pt2",
-            "digest": "sha256:" + hashlib.sha256(data).hexdigest(),
+            "digest": digest,
         },
+        "lane": {"name": "torch", "digest": digest},
+        "batching": "drain",
         "signature": {
             "inputs": [
                 {"name": name, "type": "float", "minimum": -10, "maximum": 10000} for name in names
