@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from pathlib import Path
 
 
@@ -21,6 +22,9 @@ def run(address: str, part: str, examples: int) -> subprocess.CompletedProcess[s
     }[part]
     command = [str(program), "run", f"{address}/openapi.json", "--checks", "all", *chosen]
     more = ["--max-examples", str(examples), "--seed", "1", "--generation-database", "none"]
+    more += ["--request-timeout", "60", "--wait-for-schema", "60"]
+    # FastAPI is imported with the first page: not within what schemathesis waits for.
+    urllib.request.urlopen(f"{address}/openapi.json", timeout=60).close()
     with tempfile.TemporaryDirectory() as room:  # it leaves a cache where it runs
         return subprocess.run(
             [*command, *more, "--phases", "examples,coverage,fuzzing", "--no-color"],

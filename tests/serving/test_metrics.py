@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from live import Model, application, live
+from prometheus_client.parser import text_string_to_metric_families
 from served_example import RELEASE
 
 from serving import settings
@@ -43,6 +44,35 @@ def test_the_index_is_that_of_the_textbook() -> None:
     expected = sum((p - q) * math.log(p / q) for p, q in shares)
     assert psi(np.array([20.0, 40, 40]), (0.5, 0.25, 0.25)) == pytest.approx(expected)
     assert math.isfinite(psi(np.array([100.0, 0, 0]), (0.5, 0.25, 0.25)))
+
+
+def test_names_are_as_prometheus_wants_them(served: tuple[Settings, Lane]) -> None:
+    with live(application(served[0], Model())) as running:
+        running.ask("/predict", {"instances": [[0.5, 1, 1, 0.5, 1, 1, 1, 1, 1]]})
+        connection = running.connection()
+        connection.request("GET", "/metrics")
+        families = list(text_string_to_metric_families(connection.getresponse().read().decode()))
+        connection.close()
+    assert len({family.name for family in families}) == len(families) > 10
+    for family in families:
+        assert family.name.startswith("mlifecycle_")
+        assert family.documentation
+        assert family.type in ("counter", "gauge", "histogram")
+        if "duration" in family.name or "wait" in family.name:
+            assert family.name.endswith("_seconds")
+        if family.type == "histogram":
+            for labels in {
+                tuple(s.labels.items()) for s in family.samples if s.name.endswith("_count")
+            }:
+                counts = [
+                    s.value
+                    for s in family.samples
+                    if s.name.endswith("_bucket")
+                    and labels == tuple(item for item in s.labels.items() if item[0] != "le")
+                ]
+                assert counts == sorted(counts)
+        if family.type == "counter":
+            assert {s.name for s in family.samples} <= {f"{family.name}_total"}
 
 
 class Watched:
