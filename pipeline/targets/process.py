@@ -39,6 +39,31 @@ _POLL = 0.05
 _LONGEST_LINE = 1024 * 1024
 
 
+# The server's own settings (docs/serving.md). Its environment is not the command's.
+SETTINGS = "MLIFECYCLE_SERVING_"
+
+
+def refuse_settings(environ: Mapping[str, str]) -> None:
+    """Raise InvalidInput where the server's settings are set: it would not get them.
+
+    A deployment of this target listens on this machine and is open to whoever is on it. Whoever set
+    a variable for authentication must not believe that it is in force.
+    """
+    names = sorted(name for name in environ if name.startswith(SETTINGS))
+    if names:
+        raise InvalidInput(
+            [
+                Problem(
+                    file="the environment",
+                    path="",
+                    value=", ".join(names),
+                    expected="no setting of the server: a deployment on this machine is given none",
+                    remedy="Unset it; or run the image, or python -m serving, with it.",
+                )
+            ]
+        )
+
+
 class SupervisorGone(Exception):
     """The supervisor hung up."""
 
@@ -226,8 +251,9 @@ class ProcessTarget:
         )
 
     async def start(self, release: Deployable) -> ProcessCandidate:
-        """Start `release` without traffic."""
+        """Start `release` without traffic. Raises InvalidInput for settings it would not get."""
         self.check_port()
+        refuse_settings(os.environ)
         folder = self._relative(release.folder)
         for _ in range(5):
             line = await self._connect()

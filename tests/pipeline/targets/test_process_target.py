@@ -157,6 +157,12 @@ async def test_a_chosen_port_is_used_and_another_one_refused(release, place):
         await ProcessTarget(place, port=port + 1).start(release("2.0.0"))
 
 
+async def test_a_setting_that_the_server_would_not_get_is_refused(target, release, monkeypatch):
+    monkeypatch.setenv("MLIFECYCLE_SERVING_AUTHENTICATION", "keys")
+    with pytest.raises(InvalidInput, match="MLIFECYCLE_SERVING_AUTHENTICATION"):
+        await target.start(release("1.0.0"))
+
+
 @pytest.fixture
 def leaked(tmp_path, monkeypatch):
     """What a careless caller has open and set when it deploys."""
