@@ -2,8 +2,9 @@
 # input, because a rule whose message is undefined would be a rule that does not fire.
 #
 # The rules keep to what OPA and rego-cpp do alike: messages by concat (sprintf of a text puts quotes
-# into it in one), no abs (rego-cpp rounds to six decimals), no `.` and no escapes in what patterns match (rego-cpp matches a text as JSON
-# writes it), no order of sets, no comparison across types, no decimals where equality matters,
+# into it in one), no %d of what may be 12.0 (rego-cpp fails), no abs (rego-cpp rounds to six
+# decimals), no `.` and no escapes in what patterns match (rego-cpp matches a text as JSON writes it),
+# no order of sets, no comparison across types, no decimals where equality matters,
 # no function name with different numbers of arguments in two packages (rego-cpp may crash).
 package mlifecycle.lib
 

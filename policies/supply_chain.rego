@@ -261,7 +261,7 @@ covers(waiver, finding, tool) if {
 
 place(finding) := {"location": location(finding), "package": lib.at(finding, "package")}
 
-location(finding) := concat(":", [finding.location.file, sprintf("%d", [finding.location.line])]) if {
+location(finding) := concat(":", [finding.location.file, sprintf("%d", [floor(finding.location.line)])]) if {
 	is_string(lib.at(finding, "location.file"))
 	lib.whole(lib.at(finding, "location.line"))
 }
