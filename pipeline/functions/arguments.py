@@ -69,6 +69,9 @@ class SbomFormat(enum.Enum):
 class Operator(enum.Enum):
     """What a cluster may have that brings models into service by itself."""
 
+    NONE = "none"
+    """Kubernetes and nothing else"""
+
     ARGO_ROLLOUTS = "argo-rollouts"
     """Argo Rollouts: step by step, judged by Prometheus"""
 
@@ -142,7 +145,7 @@ Tracking = Annotated[
     ),
 ]
 ForOperator = Annotated[
-    Operator | None,
+    Operator,
     Doc("What the cluster has that brings models into service by itself"),
     Name("for"),
 ]

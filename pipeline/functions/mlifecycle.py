@@ -19,6 +19,7 @@ from pipeline.functions.arguments import (
     ManifestFile,
     Mode,
     Netrc,
+    Operator,
     PackageIndex,
     Policies,
     PoliciesMode,
@@ -125,10 +126,12 @@ class Mlifecycle:
             return await ran.sbom(format)
 
     @function(cache="never")
-    async def render(self, manifest: ManifestFile, for_: ForOperator = None) -> dagger.File:
+    async def render(
+        self, manifest: ManifestFile, for_: ForOperator = Operator.NONE
+    ) -> dagger.File:
         """Build the image and write the Kubernetes objects that run it, judged, as one YAML."""
         async with in_words():
-            platform = Platform(for_.value) if for_ is not None else None
+            platform = Platform(for_.value) if for_ is not Operator.NONE else None
             session = Session.open(self._settings)
             ran = yes(await session.run(manifest, Goal.RENDER, platform))
             return (await ran.evidence()).file("reports/rendered.yaml")
