@@ -37,9 +37,9 @@ lint: $(VENV)/.dev ## Run ruff and mypy --strict
 	$(BIN)/mypy
 
 # What the tests of the host's own parts need; the engine's script brings the rest.
-TOOLS := actionlint dockle gitleaks grype kubeconform kustomize opa syft trivy
+TOOLS := actionlint dockle gitleaks grype kubeconform kustomize opa syft tofu trivy
 
-test-system: $(VENV)/.dev ## Run the tests on real parts: a Dagger engine, a Kubernetes cluster, OPA, scanners, a load
+test-system: $(VENV)/.dev $(VENV)/.infrastructure ## Run the tests on real parts: a Dagger engine, a Kubernetes cluster, OPA, scanners, a load
 	tests/system/tools/install.sh $(TOOLS)
 	tests/system/databases/install.sh
 	variables="$$(tests/system/engine/up.sh)" && eval "$$variables" && \
@@ -55,7 +55,7 @@ bench-serving: $(VENV)/.dev ## Measure the inference server beside its peers; ne
 setup: $(VENV)/.pipeline $(VENV)/.scanners ## Install the pipeline and its scanners into .venv
 
 lock: $(UV) ## Resolve every requirements file and the examples' locks anew
-	for name in uv pipeline scanners converter dev; do \
+	for name in uv pipeline scanners converter infrastructure dev; do \
 		$(COMPILE_APART) requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(MAKE) $(VENV)/.pipeline
@@ -92,6 +92,12 @@ $(VENV)/.scanners: requirements/scanners.txt | $(BIN)/python
 	@echo "Installing the scanners …"
 	$(UV) venv --quiet --allow-existing --python $(BIN)/python $(VENV)/scanners
 	VIRTUAL_ENV=$(VENV)/scanners $(INSTALL) -r requirements/scanners.txt
+	@touch $@
+
+$(VENV)/.infrastructure: requirements/infrastructure.txt | $(BIN)/python
+	@echo "Installing what judges terraform/ …"
+	$(UV) venv --quiet --allow-existing --python $(BIN)/python $(VENV)/infrastructure
+	VIRTUAL_ENV=$(VENV)/infrastructure $(INSTALL) -r requirements/infrastructure.txt
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.pipeline $(VENV)/.scanners
