@@ -41,6 +41,7 @@ TOOLS := actionlint dockle gitleaks grype kubeconform kustomize opa syft tofu tr
 
 test-system: $(VENV)/.dev $(VENV)/.infrastructure ## Run the tests on real parts: a Dagger engine, a Kubernetes cluster, OPA, scanners, a load
 	tests/system/tools/install.sh $(TOOLS)
+	tests/system/tools/debian.sh prometheus
 	tests/system/databases/install.sh
 	variables="$$(tests/system/engine/up.sh)" && eval "$$variables" && \
 		variables="$$(tests/system/cluster/up.sh)" && eval "$$variables" && $(BIN)/pytest tests/system; \
