@@ -78,7 +78,7 @@ class Rollout:
         """
         before = await self.target.current()
         context = self.open_stage(deploy.NAME)
-        if said := await taken(self.catalog, release, event.environment):
+        if said := await taken(self.catalog, event):
             self.keep(said)
             return None
         start = functools.partial(self.target.start, release)
@@ -179,30 +179,30 @@ class Rollout:
         )
 
 
-async def taken(catalog: Catalog, release: Built, environment: Environment) -> StageReport | None:
+async def taken(catalog: Catalog, event: Event) -> StageReport | None:
     """The no to a release whose version means another one already; None where it may be used.
 
     Where it binds, a version that has served once means that release for good.
     """
-    if environment not in BINDING:
+    if event.environment not in BINDING:
         return None
-    history = await anyio.to_thread.run_sync(catalog.history, release.name, release.namespace)
-    bound = bound_release(history, release.version)
-    if bound in (None, release.digest):
+    history = await anyio.to_thread.run_sync(catalog.history, event.name, event.namespace)
+    bound = bound_release(history, event.version)
+    if bound in (None, event.release):
         return None
     violation = Violation(
         id="DP-VER-001",
         title="A version that has served means one release",
         path="spec.model.version",
-        actual=f"{release.version}, which has served as {bound}",
-        expected=f"a version that no release but {release.digest} has served under",
+        actual=f"{event.version}, which has served as {bound}",
+        expected=f"a version that no release but {event.release} has served under",
         remedy="Raise spec.model.version.",
     )
     return StageReport(
         stage=deploy.NAME,
         outcome=Outcome.DENIED,
-        summary=f"{release.version} already means another release",
-        inputs={"release": release.digest},
+        summary=f"{event.version} already means another release",
+        inputs={"release": event.release},
         violations=(violation,),
     )
 
@@ -252,6 +252,7 @@ def event_of(
             "environment": release.environment_digest,
             "settings": release.settings_digest,
             "inventory": release.inventory.digest,
+            **release.outputs,
             **_judged(record),
         },
     )

@@ -26,6 +26,8 @@ Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Metrics = Annotated[dict[Key, Number], Field(max_length=32)]
+# As a kubeconfig names the way to a cluster; empty for what serves in none.
+Context = Annotated[str, Field(max_length=512)]
 Digests = Annotated[dict[Key, Digest], Field(max_length=16)]
 
 
@@ -41,6 +43,7 @@ class _Facts(BaseModel):
     run: Word
     verdict: Digest
     digests: Digests = Field(default_factory=dict)
+    context: Context = ""
 
 
 class Serving(_Facts):
@@ -48,7 +51,8 @@ class Serving(_Facts):
 
     `version` is the semantic version, `release` the release's digest, `run` the pipeline run that
     put it there, `verdict` the digest of what allowed it, `digests` those of its parts (manifest,
-    model, lock, server, environment, policy) by name, `metrics` the numbers it was judged by.
+    model, lock, server, environment, policy) by name, `metrics` the numbers it was judged by,
+    `context` the cluster that it serves in.
     """
 
     since: AwareDatetime

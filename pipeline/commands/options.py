@@ -14,6 +14,7 @@ import click
 from pipeline.environment import Environment
 
 if TYPE_CHECKING:
+    from pipeline.cluster_rollout import Settings
     from pipeline.release import Result
 
 Command = Callable[..., Any]
@@ -121,12 +122,97 @@ runtime_options = _all_of(
         help="With dagger: grype's vulnerability database as an archive.",
     ),
 )
+_target_option = click.option(
+    "--target",
+    type=click.Choice(["process", "kubernetes"]),
+    default="process",
+    show_default=True,
+    envvar="MLIFECYCLE_TARGET",
+    help="Where models serve: as a process of this machine, or in a cluster.",
+)
+cluster_options = _all_of(
+    _target_option,
+    click.option(
+        "--kubeconfig",
+        type=_Path(path_type=Path, exists=True, dir_okay=False),
+        metavar="FILE",
+        help="With kubernetes: how the cluster is reached; by default as kubectl does.",
+    ),
+    click.option(
+        "--context", metavar="NAME", help="With kubernetes: which of the kubeconfig's contexts."
+    ),
+)
+namespace_option = click.option(
+    "--namespace", "-n", metavar="NAME", help="With kubernetes: look there only; by default in all."
+)
+change_options = _all_of(
+    click.option(
+        "--timeout",
+        type=click.FloatRange(1),
+        default=600.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="With kubernetes: how long pods may take to get ready.",
+    ),
+    click.option(
+        "--strategy",
+        type=click.Choice(["rolling", "canary"]),
+        default="rolling",
+        show_default=True,
+        help="With kubernetes: canary runs a few pods beside the old version first, and compares.",
+    ),
+    click.option(
+        "--canary-pods",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        metavar="NUMBER",
+        help="With canary: how many; their share of the requests is their share of the pods.",
+    ),
+    click.option(
+        "--canary-seconds",
+        type=click.FloatRange(5, 3600),
+        default=30.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="With canary: how long both versions are watched.",
+    ),
+    click.option(
+        "--force-conflicts",
+        is_flag=True,
+        help="With kubernetes: write over fields that somebody else has set.",
+    ),
+)
 pipeline_options = _all_of(
     manifest_option, environment_option, policy_options, runtime_options, state_option,
     output_option,
 )  # fmt: skip
 name_argument = click.argument("name", metavar="NAME")
 deployment_options = _all_of(environment_option, state_option, output_option)
+placed_options = _all_of(deployment_options, cluster_options, namespace_option)
+CHANGE = ("timeout", "force_conflicts", "strategy", "canary_pods", "canary_seconds")
+CLUSTER = ("kubeconfig", "context", "namespace", "image", *CHANGE)
+
+
+def change_settings(options: dict[str, Any]) -> Settings:
+    """Takes the options of `change_options` out of a command's."""
+    from pipeline.cluster_rollout import Settings
+
+    given = {name: options.pop(name) for name in CHANGE}
+    return Settings(
+        timeout=given["timeout"],
+        force=given["force_conflicts"],
+        canary=given["canary_pods"] if given["strategy"] == "canary" else 0,
+        watched=given["canary_seconds"],
+    )
+
+
+def require_unset(names: tuple[str, ...], instead: str) -> None:
+    """An option that would be without effect is refused, when it was given in words."""
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} goes with {instead}")
 
 
 def print_json(document: Any) -> None:

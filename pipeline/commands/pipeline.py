@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.commands.options import (
+    CHANGE,
+    CLUSTER,
     YES,
+    change_options,
+    change_settings,
+    cluster_options,
     manifest_option,
     output_option,
     pipeline_options,
     print_json,
+    require_unset,
     show_run,
     state_option,
 )
 from pipeline.environment import Environment
 
 if TYPE_CHECKING:
+    from pipeline.cluster_rollout import Settings
+    from pipeline.places.interface import Place
     from pipeline.release import Result
 
 
@@ -46,19 +55,37 @@ def validate(manifest: Path, output: str) -> int:
 
 
 def _pipeline(
-    goal: str, manifest: Path, output: str, *, port: int | None = None, **settings: Any
+    goal: str,
+    manifest: Path,
+    output: str,
+    *,
+    port: int | None = None,
+    onto: Callable[[Place], Place] = lambda place: place,
+    **settings: Any,
 ) -> int:
-    """Run to the goal in the place that `--runtime` names."""
-    return show_run(output, _ran(goal, manifest, port, **settings))
+    """Run to the goal in the place that `--runtime` names; `onto` may send it elsewhere."""
+    return show_run(output, _ran(goal, manifest, port, onto, **settings))
 
 
-def _ran(goal: str, manifest: Path, port: int | None = None, **settings: Any) -> Result:
+def _ran(
+    goal: str,
+    manifest: Path,
+    port: int | None = None,
+    onto: Callable[[Place], Place] = lambda place: place,
+    **settings: Any,
+) -> Result:
     import anyio
 
-    return anyio.run(functools.partial(_run, goal, manifest, port, **settings))
+    return anyio.run(functools.partial(_run, goal, manifest, port, onto, **settings))
 
 
-async def _run(goal: str, manifest: Path, port: int | None, **settings: Any) -> Result:
+async def _run(
+    goal: str,
+    manifest: Path,
+    port: int | None,
+    onto: Callable[[Place], Place],
+    **settings: Any,
+) -> Result:
     from pipeline import release
     from pipeline.reports import terminal
     from pipeline.state import State
@@ -74,27 +101,17 @@ async def _run(goal: str, manifest: Path, port: int | None, **settings: Any) -> 
     if runtime == "host":
         from pipeline.places.host import HostPlace
 
-        _require_unset(own)
-        return await release.run(request(place=HostPlace(port)), observer)
+        require_unset(_CONTAINERS, "--runtime dagger")
+        return await release.run(request(place=onto(HostPlace(port))), observer)
     from pipeline.places.containers.session import Options, connected
     from pipeline.stages.lock import additional_index
 
     options = Options(**own, torch_index=additional_index())
     async with connected(options) as place:
-        return await release.run(request(place=place), observer)
+        return await release.run(request(place=onto(place)), observer)
 
 
 _CONTAINERS = ("registry", "registry_username", "images", "trivy_db", "grype_db")
-
-
-def _require_unset(own: dict[str, Any]) -> None:
-    """An option that would be without effect is refused, when it was given in words."""
-    context = click.get_current_context()
-    for name, value in own.items():
-        source = context.get_parameter_source(name)
-        if value is not None and source is click.core.ParameterSource.COMMANDLINE:
-            flag = "--" + name.replace("_", "-")
-            raise click.UsageError(f"{flag} goes with --runtime dagger")
 
 
 @click.command()
@@ -220,6 +237,13 @@ def render(
     type=click.IntRange(1, 65535),
     help="Port of a first deployment on 127.0.0.1; a free one by default. Later ones keep it.",
 )
+@cluster_options
+@click.option(
+    "--image",
+    metavar="REFERENCE",
+    help="With kubernetes: an image by digest that was built of this manifest before.",
+)
+@change_options
 @click.option(
     "--wait",
     type=click.FloatRange(0),
@@ -228,7 +252,17 @@ def render(
     metavar="SECONDS",
     help="How long to wait for another command on the same model.",
 )
-def deploy(manifest: Path, output: str, port: int | None, wait: float, **options: Any) -> int:
+def deploy(
+    manifest: Path,
+    output: str,
+    port: int | None,
+    wait: float,
+    target: str,
+    kubeconfig: Path | None,
+    context: str | None,
+    image: str | None,
+    **options: Any,
+) -> int:
     """Take a manifest all the way: judged, built, scanned, started, verified, registered.
 
     The version that serves now keeps serving until the new one has answered its golden inputs.
@@ -238,5 +272,34 @@ def deploy(manifest: Path, output: str, port: int | None, wait: float, **options
       mlifecycle deploy --manifest model-manifest.yaml
       mlifecycle deploy --manifest model-manifest.yaml --environment staging --output json
       mlifecycle deploy --manifest m.yaml --runtime dagger --registry ghcr.io/acme/ml
+      mlifecycle deploy --manifest m.yaml --target kubernetes --image ghcr.io/acme/ml@sha256:…
     """
-    return _pipeline("deploy", manifest, output, port=port, wait=wait, **options)
+    if target == "process":
+        require_unset(CLUSTER, "--target kubernetes")
+        for name in CHANGE:
+            del options[name]
+        return _pipeline("deploy", manifest, output, port=port, wait=wait, **options)
+    require_unset(("port",), "--target process")
+    settings = change_settings(options)
+    onto = _cluster(options, kubeconfig, context, image, settings)
+    return _pipeline("deploy", manifest, output, wait=wait, onto=onto, **options)
+
+
+def _cluster(
+    options: dict[str, Any],
+    kubeconfig: Path | None,
+    context: str | None,
+    image: str | None,
+    settings: Settings,
+) -> Callable[[Place], Place]:
+    """Sends what is built to a cluster. Everything that can be refused early is."""
+    from pipeline import image_reference
+    from pipeline.places.cluster import ClusterPlace
+    from pipeline.targets.kubernetes.cluster import Cluster
+
+    if options["runtime"] != "host" or image is None:
+        raise click.UsageError("--target kubernetes needs --image, and goes with --runtime host")
+    if image_reference.parse(image) is None:
+        raise click.UsageError(f"--image is {image!r}; expected {image_reference.EXPECTED}")
+    cluster = Cluster.connect(kubeconfig, context)
+    return lambda place: ClusterPlace(place, cluster, image, settings)

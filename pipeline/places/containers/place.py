@@ -128,7 +128,8 @@ class ContainerPlace:
         if not isinstance(built, ImageRelease):
             raise TypeError("containers deploy images")
         context = line.open(deploy.NAME)
-        if said := await rollout.taken(line.catalog, built, line.environment):
+        event = rollout.event_of(Kind.DEPLOY, line.manifest, built, line.environment, line.record)
+        if said := await rollout.taken(line.catalog, event):
             line.keep(said)
             return None
         image = await self.builder(line.state).container(built.recipe)

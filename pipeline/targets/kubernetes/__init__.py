@@ -1,0 +1,1 @@
+"""A cluster as a place that releases are deployed to."""
