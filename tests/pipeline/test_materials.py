@@ -19,11 +19,14 @@ def files() -> dict[str, bytes]:
 
 
 def release(digit: str = "0") -> Release:
-    facts = ("manifest", "model", "lock", "server", "settings", "environment", "inventory")
+    facts = (
+        *("manifest", "model", "program", "lock", "server", "settings", "environment"),
+        "inventory",
+    )
     digests = {f"{fact}_digest": f"sha256:{'a' * 64}" for fact in facts}
     return Release(
         digest=f"sha256:{digit * 64}", folder=Path("r"), name="fraud", namespace="payments",
-        version="1.2.0", python="3.11", **digests,
+        version="1.2.0", python="3.11", lane="torch", batching="inline", **digests,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from served_example import connected
 
-from serving.access import keys
+from serving.access import building, keys
 from serving.access.building import surroundings
 from serving.app import create_app
 from serving.configuration import PREFIX, read
@@ -180,10 +180,14 @@ async def test_when_there_are_no_keys_to_judge_by_nobody_is_let_in(
     assert any("the key file" in reason for reason in ready.json()["reasons"])
 
 
-async def test_without_authentication_it_is_open_and_says_so(served: Any, capsys: Any) -> None:
+async def test_without_authentication_it_is_open_and_says_so(
+    served: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(building._log, "warning", said.append)
     metrics = create_app(*served).metrics
     found = surroundings(read({}), {}, served[0], metrics)
-    assert "authentication is off" in capsys.readouterr().err
+    assert "authentication is off" in said[0]
     exchange = Asked("GET", "/predict", b"", [])
     assert found.gate.admit(exchange) is None
 

@@ -38,12 +38,8 @@ def release(tmp_path: Path) -> Callable[..., FakeRelease]:
         python.write_text(f"#!/bin/sh\nexec '{sys.executable}' \"$@\"\n")
         python.chmod(0o755)
         package = folder / "server" / "serving"
-        package.mkdir(parents=True)
-        (package / "__init__.py").touch()
-        for source in (*(REAL / n for n in ("__main__.py", "server.py", "control.py")),):
-            shutil.copy(source, package)
-        for source in FAKE.glob("*.py"):
-            shutil.copy(source, package)
+        shutil.copytree(REAL, package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(FAKE, package, dirs_exist_ok=True)
         (folder / "behaviour.json").write_text(json.dumps({"version": version, **behaviour}))
         return FakeRelease(f"sha256:{name}", folder, version)
 

@@ -16,7 +16,7 @@ def descriptors():
     return found
 
 
-def create_app(settings, model):
+def create_app(settings, model, **_):
     answered = 0
 
     async def respond(send, status, document):

@@ -1,2 +1,0 @@
-class ServingError(Exception):
-    pass
