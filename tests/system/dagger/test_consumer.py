@@ -58,10 +58,12 @@ def bindings(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     answered = json.loads(done.stdout)["moduleSource"]["introspectionSchemaJSON"]["contents"]
     (room / "schema.json").write_text(answered)
-    where = ["go", "list", "-m", "-f", "{{.Dir}}", "github.com/dagger/dagger"]
-    sources = subprocess.run(
-        where, cwd=ENGINE / "source", capture_output=True, text=True, check=True
-    ).stdout.strip()
+    # The sources may be gone while the engine that was built from them is kept.
+    fetch = ["go", "mod", "download", "-json", "github.com/dagger/dagger"]
+    told = subprocess.run(
+        fetch, cwd=ENGINE / "source", capture_output=True, text=True, check=True
+    ).stdout
+    sources = json.loads(told)["Dir"]
     isolated = ["--quiet", "--no-project", "--isolated", "--python", sys.executable]
     generate = ["python", "-m", "codegen", "generate", "-i", "schema.json", "-o", "dagger_gen.py"]
     subprocess.run(
