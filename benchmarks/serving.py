@@ -359,10 +359,10 @@ class Bench:
             check=True,
         ).stdout
         spent = processor_seconds(self.pid) - before
-        requests = int(re.search(r"(\d+) requests in", said)[1])  # type: ignore[index]
+        requests = int(found(r"(\d+) requests in", said)[1])
         failed = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
         return Figures(
-            float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1]),  # type: ignore[index]
+            float(found(r"Requests/sec:\s+([\d.]+)", said)[1]),
             milliseconds(said, "50%"),
             milliseconds(said, "99%"),
             int(failed[1]) if failed else 0,
@@ -373,12 +373,18 @@ class Bench:
 _QUIET = ("--log-level", "error", "--no-access-log")
 
 
+def found(pattern: str, said: str) -> re.Match[str]:
+    """The place in what a program said. Raises ValueError when it is not there."""
+    place = re.search(pattern, said)
+    if place is None:
+        raise ValueError(f"{pattern} is not in: {said}")
+    return place
+
+
 def milliseconds(said: str, share: str) -> float:
     """A percentile that wrk printed."""
-    found = re.search(rf"{share}\s+([\d.]+)(us|ms|s)\b", said)
-    if found is None:
-        raise ValueError(f"wrk says no {share} percentile: {said}")
-    return float(found[1]) * {"us": 0.001, "ms": 1, "s": 1000}[found[2]]
+    place = found(rf"{share}\s+([\d.]+)(us|ms|s)\b", said)
+    return float(place[1]) * {"us": 0.001, "ms": 1, "s": 1000}[place[2]]
 
 
 def wait_for(port: int, body: Body, process: subprocess.Popen[bytes]) -> None:
@@ -389,7 +395,7 @@ def wait_for(port: int, body: Body, process: subprocess.Popen[bytes]) -> None:
     )
     while True:
         try:
-            urllib.request.urlopen(request, timeout=5).read()  # noqa: S310
+            urllib.request.urlopen(request, timeout=5).read()  # noqa: S310  our own server
             return
         except OSError as error:
             if process.poll() is not None or time.monotonic() > deadline:
@@ -418,7 +424,7 @@ def processor_seconds(session: int) -> float:
 def resident(pid: int) -> float:
     """The megabytes that a process holds."""
     status = Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
+    return int(found(r"VmRSS:\s+(\d+)", status)[1]) / 1024
 
 
 def make_release(folder: Path, width: int, hidden: int, layers: int) -> None:

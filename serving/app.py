@@ -99,9 +99,9 @@ def create_app(
         routes["/metrics"] = {"GET": ("metrics", scrape)}
 
     def pages() -> AsgiApp:
-        from serving.http import pages as fastapi_pages
+        from serving.http.pages import Pages
 
-        return fastapi_pages.create(settings, limits)
+        return Pages(settings, limits)
 
     application = Application(
         routes, pages, around.gate, around.observers, limits, metrics, readiness, batcher

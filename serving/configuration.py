@@ -156,7 +156,7 @@ class Configuration:
         "What is shown to everybody when there is authentication.",
         "health,ready",
     )
-    keys_file: Path | None = _variable(  # noqa: RUF009 - a field
+    keys_file: Path | None = _variable(
         _FILE, "The hashes of the API keys, as `python -m serving keys` writes them."
     )
     keys_grace: float = _variable(
@@ -171,7 +171,7 @@ class Configuration:
         "How tokens may be signed.",
         "RS256",
     )
-    jwt_keys: str | Path | None = _variable(  # noqa: RUF009 - a field
+    jwt_keys: str | Path | None = _variable(
         Kind(
             "a file's path, or a URL without a password: https, or http on this machine",
             _where_keys_are,

@@ -79,7 +79,7 @@ def status(
     import anyio
 
     if cluster is not None:
-        from pipeline import cluster_operations
+        from pipeline.cluster import operations as cluster_operations
         from pipeline.reports import cluster as cluster_reports
 
         there = anyio.run(cluster_operations.status, cluster, namespace, name)
@@ -111,7 +111,7 @@ def history(
 
     place, where = _local(state, environment)
     if cluster is not None:
-        from pipeline import cluster_operations
+        from pipeline.cluster import operations as cluster_operations
 
         events = anyio.run(cluster_operations.history, cluster, namespace, place, name)
     else:
@@ -152,7 +152,7 @@ def rollback(
     live = terminal.Live(sys.stderr)
     place, where = _local(state, environment)
     if cluster is not None:
-        from pipeline import cluster_operations
+        from pipeline.cluster import operations as cluster_operations
 
         settings = change_settings(options)
         back = functools.partial(
@@ -187,7 +187,7 @@ def logs(
     import anyio
 
     if cluster is not None:
-        from pipeline import cluster_operations
+        from pipeline.cluster import operations as cluster_operations
 
         found = anyio.run(cluster_operations.logs, cluster, namespace, name, lines)
     else:
@@ -216,7 +216,7 @@ def stop(
 
     place, where = _local(state, environment)
     if cluster is not None:
-        from pipeline import cluster_operations
+        from pipeline.cluster import operations as cluster_operations
 
         stopped = anyio.run(cluster_operations.stop, cluster, namespace, place, name)
     else:

@@ -14,7 +14,7 @@ import click
 from pipeline.environment import Environment
 
 if TYPE_CHECKING:
-    from pipeline.cluster_rollout import Settings
+    from pipeline.cluster.work import Settings
     from pipeline.release import Result
 
 Command = Callable[..., Any]
@@ -196,7 +196,7 @@ CLUSTER = ("kubeconfig", "context", "namespace", "image", *CHANGE)
 
 def change_settings(options: dict[str, Any]) -> Settings:
     """Takes the options of `change_options` out of a command's."""
-    from pipeline.cluster_rollout import Settings
+    from pipeline.cluster.work import Settings
 
     given = {name: options.pop(name) for name in CHANGE}
     return Settings(

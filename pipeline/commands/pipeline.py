@@ -28,7 +28,7 @@ from pipeline.commands.options import (
 from pipeline.environment import Environment
 
 if TYPE_CHECKING:
-    from pipeline.cluster_rollout import Settings
+    from pipeline.cluster.work import Settings
     from pipeline.places.interface import Place
     from pipeline.release import Result
 

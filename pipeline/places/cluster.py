@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from pipeline import rollout
 from pipeline.catalog.interface import Catalog, Kind
-from pipeline.cluster_rollout import ClusterRollout, Settings
+from pipeline.cluster.rollout import ClusterRollout
+from pipeline.cluster.work import Settings
 from pipeline.image_reference import parse
 from pipeline.places.interface import Builder, Built, Place
 from pipeline.policy.interface import Engine

@@ -71,7 +71,7 @@ def _settings(path: Path) -> dict[str, Any]:
     try:
         if not path.is_file():
             raise OSError("it is not a regular file")
-        value = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)  # noqa: S506  a SafeLoader
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)  # noqa: S506  Loader is a SafeLoader
         if isinstance(value, dict) and is_json(value):
             return value
         reason = "it is no mapping of JSON values (no NaN, infinity, dates, sets or bytes)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.cluster_operations import ClusterStatus
+from pipeline.cluster.operations import ClusterStatus
 
 
 def document(found: list[ClusterStatus]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from serving.access.gate import Credentials, Gate
 from serving.access.refreshed import Refreshed, of_file
@@ -51,7 +52,7 @@ def surroundings(
     """
     services: list[Service] = []
     observers: list[Observer] = []
-    sources: list[Refreshed[object]] = []
+    sources: list[Refreshed[Any]] = []
     credentials = _credentials(configuration, workers, sources)
     services += sources
     sampling = None
@@ -90,7 +91,7 @@ def surroundings(
 
 
 def _credentials(
-    configuration: Configuration, workers: int, sources: list[Refreshed[object]]
+    configuration: Configuration, workers: int, sources: list[Refreshed[Any]]
 ) -> Credentials | None:
     if not configuration.authentication:
         return None
@@ -107,7 +108,7 @@ def _credentials(
             configuration.keys_grace,
         )
         keys.load()
-        sources.append(keys)  # type: ignore[arg-type]
+        sources.append(keys)
     if configuration.jwt_keys is not None:
         try:
             from serving.access import tokens as signed
@@ -137,5 +138,5 @@ def _credentials(
             configuration.jwt_caller,
         )
         tokens = signed.Tokens(demands, public)
-        sources.append(public)  # type: ignore[arg-type]
+        sources.append(public)
     return Credentials(keys, tokens, configuration.rate, configuration.burst, workers)

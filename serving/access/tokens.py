@@ -204,12 +204,13 @@ def fetchable(url: str) -> bool:
     """True for what `of_url` may fetch: nobody on the way may change the keys."""
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises when it is none
-    except ValueError:
+        named = parts.port != 0
+    except ValueError:  # also for a port that is none
         return False
     local = parts.hostname in ("localhost", "127.0.0.1", "::1")
     return (
-        bool(parts.hostname)
+        named
+        and bool(parts.hostname)
         and parts.username is None
         and (parts.scheme == "https" or (parts.scheme == "http" and local))
     )

@@ -22,7 +22,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from serving.http.application import Application, page, too_large
-from serving.http.exchange import Exchange, Route
+from serving.http.direct import DirectExchange
 from serving.http.problems import Refused
 from serving.metrics.metrics import OTHER
 
@@ -30,58 +30,6 @@ _STATUS = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode())
     for status in http.HTTPStatus
 }
-
-
-class DirectExchange(Exchange):
-    """A request on a connection of ours. It has what uvicorn wants of the request under way."""
-
-    __slots__ = (
-        "connection",
-        "disconnected",
-        "early",
-        "held",
-        "keep_alive",
-        "message_event",
-        "more_body",
-        "response_complete",
-        "response_started",
-        "target",
-    )
-
-    def __init__(
-        self,
-        connection: Connection,
-        method: str,
-        path: str,
-        query: bytes,
-        headers: Sequence[tuple[bytes, bytes]],
-        keep_alive: bool,
-    ) -> None:
-        super().__init__(method, path, query, headers)
-        self.connection = connection
-        self.keep_alive = keep_alive
-        self.more_body = True
-        # A refusal that was decided while the head was read.
-        self.early: Refused | None = None
-        # Bytes of the body that count against what all bodies may hold together.
-        self.held = 0
-        self.target: Route | None = None
-        self.response_started = False
-        self.response_complete = False
-        self.message_event = self
-
-    def set(self) -> None:
-        """The connection is lost, as uvicorn says it."""
-
-    def write(
-        self,
-        status: int,
-        body: bytes,
-        media_type: bytes,
-        headers: Sequence[tuple[bytes, bytes]],
-    ) -> None:
-        """Write the answer to the socket, in one piece."""
-        self.connection.write(self, status, body, media_type, headers)
 
 
 class Connection(HttpToolsProtocol):
@@ -303,22 +251,8 @@ class Connection(HttpToolsProtocol):
             super()._start_asgi_task(cycle, app)
 
     def _start_page(self, exchange: DirectExchange) -> None:
-        scope = {
-            "type": "http",
-            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
-            "http_version": "1.1",
-            "server": self.server,
-            "client": self.client,
-            "scheme": self.scheme,
-            "root_path": "",
-            "headers": exchange.headers,
-            "method": exchange.method,
-            "path": exchange.path,
-            "raw_path": exchange.path.encode(),
-            "query_string": exchange.query,
-        }
         cycle = RequestResponseCycle(
-            scope=scope,  # type: ignore[arg-type]
+            scope=exchange.scope(),
             transport=self.transport,
             flow=self.flow,
             logger=self.logger,

@@ -18,7 +18,8 @@ from pathlib import Path
 from pipeline import digest, image_reference, runs
 from pipeline import manifest as manifests
 from pipeline.catalog.interface import Event, Kind, Serving, Version
-from pipeline.cluster_rollout import ClusterRollout, Settings
+from pipeline.cluster.rollout import ClusterRollout
+from pipeline.cluster.work import Settings
 from pipeline.environment import Environment
 from pipeline.errors import MlifecycleError
 from pipeline.line import Line

@@ -14,7 +14,8 @@ from pipeline import manifest as manifests
 from pipeline import runs
 from pipeline.catalog.interface import Event, Kind
 from pipeline.catalog.registry import MlflowCatalog
-from pipeline.cluster_rollout import ClusterRollout, Settings
+from pipeline.cluster.rollout import ClusterRollout
+from pipeline.cluster.work import REMOVING, Settings
 from pipeline.errors import EnvironmentFailed, InvalidInput, Problem
 from pipeline.line import Line
 from pipeline.places.cluster import ClusterPlace, may_lack
@@ -31,8 +32,6 @@ from pipeline.targets.kubernetes.cluster import Cluster, Refused
 from pipeline.targets.kubernetes.journal import ROLE, Journal, Records, Revision, journal_of
 from pipeline.targets.kubernetes.objects import NAME_LABEL, Key, of_kind
 from pipeline.targets.kubernetes.waiting import Rolled
-
-_REMOVING = 150.0  # seconds, for pods to drain and end
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +198,7 @@ async def stop(cluster: Cluster, namespace: str | None, state: State, name: str)
         planned = [Key.read(text) for text in (journal.change.inventory if journal.change else ())]
         event = (await records.revision(journal.serving)).event if journal.serving else None
         left = await apply.remove(
-            cluster, dict.fromkeys([*journal.keys, *planned]), records.name, wait=_REMOVING
+            cluster, dict.fromkeys([*journal.keys, *planned]), records.name, wait=REMOVING
         )
         if left:
             raise EnvironmentFailed(
