@@ -7,12 +7,16 @@ import os
 import secrets
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from kubectl import kubectl
 
 CLUSTER = Path(os.environ.get("MLIFECYCLE_TEST_CLUSTER", ""))
 SERVER = """
@@ -26,18 +30,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 http.server.ThreadingHTTPServer(("", 8000), Handler).serve_forever()
 """
-
-
-def kubectl(*arguments: str, given: Any = None) -> str:
-    done = subprocess.run(
-        ["kubectl", *arguments],
-        input=None if given is None else json.dumps(given),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def eventually(question: Callable[[], bool], seconds: float = 60.0) -> None:

@@ -10,18 +10,6 @@ packages=(ca-certificates containerd containernetworking-plugins curl docker-reg
 	openssl runc)
 shell=$(readlink -f "$(command -v bash)")
 
-install_packages() {
-	dpkg --status "${packages[@]}" >/dev/null 2>&1 && return
-	say "Installing Debian packages …"
-	export DEBIAN_FRONTEND=noninteractive
-	{
-		apt-get update -q
-		# Nothing that is installed is upgraded, and no service is started.
-		RUNLEVEL=1 apt-get -o DPkg::Lock::Timeout=600 install -q -y --no-upgrade --no-install-recommends \
-			"${packages[@]}"
-	} </dev/null >"$cache/apt.log" 2>&1 || fail "apt-get fails: see $cache/apt.log"
-}
-
 # What holds a pod's namespaces, in an image of its own, pushed where the kubelet pulls from.
 push_pause() {
 	local reference="$address/tests/pause:1" room
@@ -124,7 +112,7 @@ mkdir -p "$cache"
 exec 8>"$cache/lock"
 flock -w 3600 8 || fail "Another up.sh holds $cache/lock for more than an hour."
 
-install_packages
+install_packages "$cache/apt.log" "${packages[@]}"
 "$here/build.sh"
 "$here/../tools/install.sh" crane
 start_registry 8>&-

@@ -16,6 +16,20 @@ fail() {
 	exit 1
 }
 
+# install_packages LOG PACKAGE…: Debian's, where one of them is missing.
+install_packages() {
+	local log=$1
+	shift
+	dpkg --status "$@" >/dev/null 2>&1 && return
+	say "Installing Debian packages …"
+	export DEBIAN_FRONTEND=noninteractive
+	{
+		apt-get update -q
+		# Nothing that is installed is upgraded, and no service is started.
+		RUNLEVEL=1 apt-get -o DPkg::Lock::Timeout=600 install -q -y --no-upgrade --no-install-recommends "$@"
+	} </dev/null >"$log" 2>&1 || fail "apt-get fails: see $log"
+}
+
 # wait_for SECONDS COMMAND…: until the command succeeds, or no longer than that.
 wait_for() {
 	local deadline=$((SECONDS + $1))

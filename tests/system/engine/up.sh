@@ -33,18 +33,6 @@ print_common() {
 	echo "export DAGGER_NO_UPDATE_CHECK=1 DAGGER_NO_NAG=1 DO_NOT_TRACK=1 DAGGER_PROGRESS=plain NO_COLOR=1"
 }
 
-install_packages() {
-	dpkg --status "${packages[@]}" >/dev/null 2>&1 && return
-	say "Installing Debian packages …"
-	export DEBIAN_FRONTEND=noninteractive
-	{
-		apt-get update -q
-		# Nothing that is installed is upgraded, and no service is started.
-		RUNLEVEL=1 apt-get -o DPkg::Lock::Timeout=600 install -q -y --no-upgrade --no-install-recommends \
-			"${packages[@]}"
-	} </dev/null >"$run/apt.log" 2>&1 || fail "apt-get fails: see $run/apt.log"
-}
-
 # write_configuration: 0 when it differs from what the running engine was started with.
 write_configuration() {
 	{
@@ -114,7 +102,7 @@ mkdir -p "$run" "$home/state"
 exec 9>"$cache/lock"
 flock -w 3600 9 || fail "Another up.sh holds $cache/lock for more than an hour."
 
-install_packages
+install_packages "$run/apt.log" "${packages[@]}"
 "$here/build.sh"
 "$here/../tools/install.sh" "${tools[@]}"
 start_registry 9>&-

@@ -5,7 +5,8 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from place import Room, kubectl
+from kubectl import kubectl
+from place import Room
 from workplace import Workplace
 
 

@@ -20,6 +20,7 @@ import yaml
 
 sys.path.append(str(Path(__file__).parents[1]))
 
+from kubectl import kubectl
 from workplace import REPOSITORY, Workplace
 
 from pipeline import digest
@@ -29,18 +30,6 @@ BRING = Path(__file__).with_name("bring.py")
 NAME = "fraud-detector"
 _EXAMPLE = yaml.safe_load((REPOSITORY / "examples/valid/model-manifest.yaml").read_text())
 REQUEST = {"instances": [_EXAMPLE["spec"]["inference"]["golden_inputs"][0]["instance"]]}
-
-
-def kubectl(*arguments: str, given: Any = None) -> str:
-    done = subprocess.run(
-        ["kubectl", *arguments],
-        input=None if given is None else json.dumps(given),
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def crane(*arguments: str) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from place import NAME, Room, kubectl
+from kubectl import kubectl
+from place import NAME, Room
 from workplace import Workplace
 
 

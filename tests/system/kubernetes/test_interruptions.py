@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from breakable import wire, with_token
-from place import NAME, Room, kubectl
+from kubectl import kubectl
+from place import NAME, Room
 from test_faults import still_serves
 
 CLUSTER = Path(os.environ.get("MLIFECYCLE_TEST_CLUSTER", ""))
