@@ -78,7 +78,8 @@ async def rolled_out(
         state = Rolled.of(deployment)
         if state.done:
             return deployment
-        found = await _troubles(cluster, deployment)
+        # Until its controller has seen the change, the pods are those of what was before it.
+        found = await _troubles(cluster, deployment) if state.seen else []
         tell("; ".join([str(state), *(str(each) for each in found[:3])]))
         now = time.monotonic()
         first = {each.reason: first.get(each.reason, now) for each in found}

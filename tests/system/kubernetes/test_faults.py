@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from place import Room
 
@@ -19,7 +21,10 @@ FAULTS = {
 def still_serves(room: Room, version: str = "1.2.0") -> None:
     assert room.version() == version
     assert room.predict()["predictions"][0]["prediction"] == "legitimate"
-    status = room.status()
+    # On a busy machine a probe of a good pod fails now and then, and the next one does not.
+    deadline = time.monotonic() + 60
+    while (status := room.status())["state"] != "healthy" and time.monotonic() < deadline:
+        time.sleep(0.5)
     assert (status["state"], status["version"]) == ("healthy", version)
 
 

@@ -122,7 +122,6 @@ def test_an_api_server_that_restarts_is_waited_for(one: Room) -> None:
         _kill_api_server()
         assert deploy.ended() == 0, deploy.said
     assert "waiting for the API server" in deploy.said
-    assert one.version() == "1.3.0"
     # Who watches the API server comes back to it in his own time, the node's agent among them.
     eventually(lambda: one.status()["state"] == "healthy")
     still_serves(one, "1.3.0")
