@@ -97,10 +97,9 @@ class Mlifecycle:
         async with in_words():
             ran = yes(await Session.open(self._settings).run(manifest, Goal.BUILD))
             image = ran.image
-            container = await ran.container()
             return Image(
-                container=container,
-                tarball=container.as_tarball(),
+                container=image.container,
+                tarball=image.container.as_tarball(),
                 digest=image.image_digest,
                 release=image.digest,
                 version=image.version,
@@ -185,8 +184,7 @@ class Mlifecycle:
         """Build the image and run it: `up --ports 8080:8000`, then ask localhost:8080/predict."""
         async with in_words():
             ran = yes(await Session.open(self._settings).run(manifest, Goal.BUILD))
-            container = await ran.container()
-            return container.with_exposed_port(PORT).as_service(use_entrypoint=True)
+            return ran.image.container.with_exposed_port(PORT).as_service(use_entrypoint=True)
 
     @function(cache="never")
     async def doctor(self) -> str:

@@ -231,10 +231,6 @@ class Ran:
             raise EnvironmentFailed("The run ended without an image.")
         return built
 
-    async def container(self) -> dagger.Container:
-        """The image as a container."""
-        return await self.place.builder(self.session.state).container(self.image.recipe)
-
     async def publish(self) -> str:
         """Push the image; its reference by digest."""
         settings = self.session.settings
@@ -242,7 +238,7 @@ class Ran:
             settings.destination(None), settings.registry_username, settings.registry_password
         )
         image = self.image
-        return await registry.publish(await self.container(), image.version, image.image_digest)
+        return await registry.publish(image.container, image.version, image.image_digest)
 
     async def evidence(self) -> dagger.Directory:
         """The run's folder: record, summary, and every report."""

@@ -23,6 +23,7 @@ from pipeline.examination import Examination
 from pipeline.lockfile import Lock
 from pipeline.manifest import Manifest
 from pipeline.places.containers.databases import Databases
+from pipeline.places.containers.history import told_now
 from pipeline.places.containers.release import ImageRelease, Recipe, lay_out
 from pipeline.places.interface import Built, Made, Refused
 from pipeline.program import Program
@@ -84,6 +85,7 @@ class ImageBuilder:
         except dagger.QueryError as error:
             raise _failure(error) from error
         progress.step("writing the image's archive")
+        container = await told_now(container, recipe.digest)
         archive = container.as_tarball()
         name = await self._digest(archive)
         environment = HeldFolder(
@@ -99,6 +101,7 @@ class ImageBuilder:
             image={IMAGE: HeldFile(archive, name)},
             image_digest=name,
             environment=environment,
+            container=container,
         )
         return Made(release, batching, reused=False)
 

@@ -61,7 +61,8 @@ class Registry:
         if not reference.endswith(f"@{digest}"):
             raise EnvironmentFailed(
                 f"{reference} was published, which is not the image {digest} that was examined.",
-                "The engine has forgotten layers in between and built them anew: call it again.",
+                "The engine has dropped layers in between, and made them anew. Drop the rest of "
+                "what it keeps (`dagger core engine local-cache prune`), and call it again.",
             )
         return reference
 
@@ -132,10 +133,9 @@ class ContainerPlace:
         if said := await rollout.taken(line.catalog, event):
             line.keep(said)
             return None
-        image = await self.builder(line.state).container(built.recipe)
 
         async def start() -> ServiceCandidate:
-            service = await confined(image, self.runtime.upload, line.record.id)
+            service = await confined(built.container, self.runtime.upload, line.record.id)
             return ServiceCandidate(service, module=self.runtime.upload.module)
 
         report, candidate = await deploy.run(context, start, built, None)
@@ -151,7 +151,7 @@ class ContainerPlace:
             )
             if not line.keep(report):
                 return None
-        reference = await self._published(line, built, image)
+        reference = await self._published(line, built)
         event = rollout.event_of(Kind.DEPLOY, line.manifest, built, line.environment, line.record)
         event = event.model_copy(update={"digests": event.digests | {"image": built.image_digest}})
         line.keep(await register.run(line.open(register.NAME), line.catalog, event))
@@ -165,14 +165,14 @@ class ContainerPlace:
             record=event.model_dump(mode="json"),
         )
 
-    async def _published(self, line: Line, built: ImageRelease, image: dagger.Container) -> str:
+    async def _published(self, line: Line, built: ImageRelease) -> str:
         """The image's reference in the registry, or its digest where there is none."""
         if self.registry is None:
             return built.image_digest
         context = line.open(PUBLISH)
         began = time.monotonic()
         context.progress.step(f"pushing to {self.registry.address}")
-        reference = await self.registry.publish(image, built.version, built.image_digest)
+        reference = await self.registry.publish(built.container, built.version, built.image_digest)
         line.keep(
             StageReport(
                 stage=PUBLISH,

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline import digest, resources
 from pipeline.batching import Batching
@@ -19,6 +20,9 @@ from pipeline.manifest import Manifest
 from pipeline.program import Lane, Program
 from pipeline.release_folder import LOCK, SERVER, server_digest, server_files, settings_of
 from pipeline.runtimes.interface import Input
+
+if TYPE_CHECKING:
+    import dagger
 
 DOCKERFILE = "Dockerfile"
 TARGETS = {Lane.TORCH: "torch-cpu", Lane.ONNX: "onnx"}
@@ -74,6 +78,7 @@ class ImageRelease:
     image: Mapping[str, Input]
     image_digest: str
     environment: Input
+    container: dagger.Container
 
     @property
     def digest(self) -> str:

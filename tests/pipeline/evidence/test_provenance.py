@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dagger import dag
 
 from pipeline.environment import Environment
 from pipeline.evidence import provenance
@@ -41,7 +42,7 @@ def built(tmp_path: Path) -> ImageRelease:
         batching="drain",
         labels={},
     )
-    return ImageRelease(recipe, Inventory(()), tmp_path, {}, named("7"), tmp_path)
+    return ImageRelease(recipe, Inventory(()), tmp_path, {}, named("7"), tmp_path, dag.container())
 
 
 @pytest.fixture

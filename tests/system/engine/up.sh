@@ -60,6 +60,15 @@ engine_answers() {
 		timeout 20 "$cache/bin/dagger" core version >/dev/null 2>"$home/ready.log"
 }
 
+# A run needs some 30 GB beside what is kept, and nothing of it is given up while an engine runs.
+drop_kept() {
+	if (($(df --output=avail -B 1G "$home" | tail -1) < 40)) && [ -d "$home/state/worker" ]; then
+		say "Dropping what the engine kept: the disk is nearly full …"
+		rm -rf "$home/state"
+		mkdir "$home/state"
+	fi
+}
+
 # The engine's pid as this machine sees it: the namespace's processes number themselves anew.
 find_engine() {
 	local first pid
@@ -82,6 +91,7 @@ start_engine() {
 	fi
 	stop_engine
 	sweep_network
+	drop_kept
 	say "Starting the engine …"
 	rm -f "$home/engine.sock"
 	setsid unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
