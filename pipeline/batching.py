@@ -29,11 +29,18 @@ class Batching:
 # While it is being measured, a release says this. It makes no difference to one call.
 UNDECIDED = Batching("inline", "it is being measured")
 
+UNMEASURED = Batching("drain", "the model's own code is not run before it is scanned")
+
 
 def stated(manifest: Manifest) -> Batching | None:
-    """What the manifest states; None when it leaves it to the measurement."""
+    """What the manifest states; None when it leaves it to the measurement.
+
+    A model with code of its own is not measured: that would run it before it is scanned.
+    """
     mode = manifest.model.spec.inference.batching
-    return None if mode == "auto" else Batching(mode, "as the manifest says")
+    if mode != "auto":
+        return Batching(mode, "as the manifest says")
+    return UNMEASURED if manifest.model.spec.model.transform is not None else None
 
 
 def measured(outcome: Outcome) -> Batching:

@@ -17,7 +17,7 @@ from pipeline.errors import EnvironmentFailed, InvalidInput, Problem
 from pipeline.manifest import Manifest
 from pipeline.model_source import StoredModel, beside
 from pipeline.places.interface import Builder
-from pipeline.program import Lane, Program
+from pipeline.program import Lane, Program, Transform
 from pipeline.progress import Progress
 from pipeline.runtimes.interface import Outcome, ToolNotFound
 from pipeline.state import State, write_atomically
@@ -44,7 +44,12 @@ def lanes(manifest: Manifest) -> tuple[Lane, ...]:
 
 
 async def choose(
-    builder: Builder, state: State, manifest: Manifest, model: StoredModel, progress: Progress
+    builder: Builder,
+    state: State,
+    manifest: Manifest,
+    model: StoredModel,
+    transform: Transform | None,
+    progress: Progress,
 ) -> Chosen:
     """Decide the lane as the manifest wants it.
 
@@ -52,7 +57,10 @@ async def choose(
     converter cannot be run here.
     """
     inference = manifest.model.spec.inference
-    plain = Program(Lane.TORCH, model.path, model.digest, model.digest, "as the manifest says")
+    plain = Program(
+        Lane.TORCH, model.path, model.digest, model.digest, "as the manifest says", transform
+    )
+    # A manifest with a transform has the torch lane.
     if inference.lane == "torch":
         return Chosen(plain, "", {})
     report = await _converted(builder, state, manifest, model, progress)

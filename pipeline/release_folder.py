@@ -2,7 +2,8 @@
 
     release.json            the digests of all below; its own digest is the release's
     manifest.yaml  settings.json  requirements.lock.txt
-    model/model.pt2 (or model.onnx: what its lane runs)  server/serving/…
+    model/model.pt2 (or model.onnx: what its lane runs)  model/transform.py if it has one
+    server/serving/…
     environment             a link to the shared environment that the lock was installed into
 
 It is put together in a temporary folder and renamed, so it is there whole or not at all.
@@ -24,7 +25,7 @@ from pipeline import digest, installation, resources
 from pipeline.errors import EnvironmentFailed
 from pipeline.inventory import Inventory
 from pipeline.manifest import Manifest
-from pipeline.program import FILES, Lane, Program
+from pipeline.program import FILES, TRANSFORM, Lane, Program
 from pipeline.reference import drift_settings
 from pipeline.runtimes.interface import Input
 
@@ -64,6 +65,7 @@ class Release:
     lane: str
     program_digest: str
     batching: str
+    transform_digest: str = ""
 
     @property
     def environment(self) -> Path:
@@ -125,7 +127,10 @@ class Release:
         facts = json.loads(data)
         if facts.pop("format") != 1:
             raise ValueError("its format is not known to this version of mlifecycle")
-        return cls(digest=name, folder=folder, **{fact: facts[fact] for fact in _FACTS})
+        # Releases of before there were any lack it.
+        own = facts.get("transform_digest", "")
+        known = {fact: facts[fact] for fact in _FACTS}
+        return cls(digest=name, folder=folder, transform_digest=own, **known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +163,7 @@ class Parts:
             "lane": self.program.lane,
             "program_digest": self.program.digest,
             "batching": self.batching,
+            "transform_digest": self.program.transform_digest,
         }
         return _json(facts)
 
@@ -184,7 +190,8 @@ def assemble(parts: Parts, releases: Path) -> tuple[Release, bool]:
         _write(room / "settings.json", settings)
         _write(room / "manifest.yaml", parts.manifest.data)
         _write(room / LOCK, parts.lock)
-        _copy(parts.program.path, room / parts.program.file)
+        for place_in, path in parts.program.files.items():
+            _copy(path, room / place_in)
         for relative, source in server_files().items():
             _copy(source, room / SERVER / "serving" / relative)
         (room / ENVIRONMENT).symlink_to(_link(parts.environment.digest))
@@ -227,9 +234,16 @@ def settings_of(manifest: Manifest, program: Program, batching: str) -> bytes:
             "golden_inputs": [plain(golden) for golden in spec.inference.golden_inputs],
             "logging": plain(spec.observability.logging),
             "metrics": plain(spec.observability.metrics),
+            **_transform(program),
             **({"drift": drift} if (drift := drift_settings(manifest)) is not None else {}),
         }
     )
+
+
+def _transform(program: Program) -> dict[str, Any]:
+    if program.transform is None:
+        return {}
+    return {"transform": {"file": TRANSFORM, "digest": program.transform.digest}}
 
 
 def server_files() -> dict[str, Path]:
@@ -262,6 +276,8 @@ def _changed(release: Release) -> Iterator[str]:
     # Compiled files too: Python would run one in place of its source.
     seen = digest.files_of(folder, caches=True)
     files = {**_FILES, FILES[Lane(release.lane)]: "program_digest"}
+    if release.transform_digest:
+        files[TRANSFORM] = "transform_digest"
     for name, fact in files.items():
         if seen.pop(name, None) != getattr(release, fact):
             yield f"{name} was changed"

@@ -5,7 +5,7 @@ inputs, custom objects, the whole of the older formats), compiled libraries, and
 as Python (see `program`). It says itself: never load data from an untrusted source. So torch is
 never given the file. `rebuild` reads the file with checks at every step and makes a new archive
 that holds plain tensors and a program of known operators: a difference between two readers of the
-same file cannot matter, as torch reads only what was written here.
+same file cannot matter, as the lane and the converter read only what was written here.
 
 What this cannot stop: a model that computes nonsense (golden inputs are for that), or one that
 wants more memory or time than it should (limits on the process are for that).

@@ -23,6 +23,10 @@ class UnfitModel(ServingError):
     """The model loads but does not answer as the release's signature promises."""
 
 
+class UnfitTransform(ServingError):
+    """The model's own code around it cannot be imported, or has not the functions it must have."""
+
+
 class InvalidConfiguration(ServingError):
     """A variable of the server's environment is unknown, damaged or contradicts another."""
 

@@ -11,7 +11,9 @@ from serving.settings import Settings
 
 
 def load(settings: Settings, threads: int | None = None) -> Lane:
-    """Load the release's model; raises TamperedModel, UnsafeArchive or UnfitModel.
+    """Load the release's model, between its own functions where it has any.
+
+    Raises TamperedModel, UnsafeArchive, UnfitModel or UnfitTransform.
 
     It computes on `threads`, by default as many as there are processors for this process.
 
@@ -25,6 +27,16 @@ def load(settings: Settings, threads: int | None = None) -> Lane:
     found = "sha256:" + hashlib.sha256(data).hexdigest()
     if found != settings.program:
         raise TamperedModel(f"the model file is {found}, and the release names {settings.program}")
+    lane = _lane(settings, data, threads)
+    if settings.transform is None:
+        return lane
+    from serving import transform
+
+    steps = transform.load(settings.transform.file, settings.transform.digest)
+    return transform.Transformed(lane, steps)
+
+
+def _lane(settings: Settings, data: bytes, threads: int | None) -> Lane:
     # A lane's library is imported when it is chosen: seconds that another lane need not pay.
     if settings.lane == "onnx":
         from serving.lanes import onnx

@@ -246,7 +246,11 @@ def _expression(value: Any, place: str) -> str:
                     for k in keywords
                 )
                 return _SYMBOL.fullmatch(name) is not None and flags
-            case ast.Call(ast.Name("FloorDiv" | "Mod" | "Max" | "Min"), arguments, []):
+            case ast.Call(ast.Name("Integer"), [number], []):
+                return not isinstance(number, ast.Call) and harmless(number)
+            case ast.Call(
+                ast.Name("Add" | "Mul" | "FloorDiv" | "Mod" | "Max" | "Min"), arguments, []
+            ):
                 return all(harmless(argument) for argument in arguments)
         return False
 

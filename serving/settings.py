@@ -58,6 +58,14 @@ class Drift:
 
 
 @dataclass(frozen=True, slots=True)
+class TransformFile:
+    """The model's own code around it."""
+
+    file: Path
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """A release as the server sees it. `release`, `digest` and `program` are `sha256:<hex>`.
 
@@ -82,6 +90,7 @@ class Settings:
     program: str
     batching: Literal["inline", "drain"]
     drift: Drift | None = None
+    transform: TransformFile | None = None
 
 
 def load(folder: Path, release_digest: str) -> Settings:
@@ -121,6 +130,8 @@ def load(folder: Path, release_digest: str) -> Settings:
     )
     if (drift := top.take("drift", _any, default=())) != ():
         settings = replace(settings, drift=_drift(drift, settings.inputs))
+    if (own := top.take("transform", _any, default=())) != ():
+        settings = replace(settings, transform=_transform(own, folder))
     for fields in (top, model, signature, logging, metrics, lane):
         fields.end()
     _distinct([feature.name for feature in settings.inputs], "settings.signature.inputs")
@@ -161,6 +172,13 @@ def _feature(value: Any, place: str) -> Feature:
     )
     fields.end()
     return feature
+
+
+def _transform(value: Any, folder: Path) -> TransformFile:
+    fields = _Fields(value, "settings.transform")
+    found = TransformFile(folder / fields.take("file", _inside), fields.take("digest", _digest))
+    fields.end()
+    return found
 
 
 def _drift(value: Any, features: tuple[Feature, ...]) -> Drift:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import torch
-from torch.fx.graph import CodeGen
 
 from serving import archive
 from serving.errors import UnfitModel
+from serving.lanes import graph
 from serving.lanes.interface import Rows, first_line
 
 
@@ -34,18 +33,7 @@ def load(data: bytes, threads: int) -> TorchLane:
     safe = archive.rebuild(data)
     torch.set_num_threads(threads)
     try:
-        module: Any = torch.export.load(io.BytesIO(safe)).module()
-        _straighten(module)
+        module = graph.build(safe)
     except Exception as error:  # whatever torch raises on a program that it cannot build
         raise UnfitModel(f"torch cannot load the model: {first_line(error)}") from error
     return TorchLane(module)
-
-
-def _straighten(module: Any) -> None:
-    """Leave out of the program's Python what packs and unpacks trees: one tensor comes in, and one
-    goes out. (`archive.rebuild` has seen to that, and left out the guards.)"""
-    [output] = module.graph.find_nodes(op="output")
-    [[answer]] = output.args
-    output.args = (answer,)
-    module.graph.set_codegen(CodeGen())
-    module.recompile()

@@ -65,3 +65,11 @@ def test_what_was_measured_is_found_again(tmp_path: Path) -> None:
 def test_what_was_kept_and_is_broken_is_not_believed(content: Any, tmp_path: Path) -> None:
     (tmp_path / "kept").write_text(content)
     assert batching.kept(tmp_path / "kept") is None
+
+
+def test_a_model_with_its_own_code_is_not_measured(submit: Callable[..., Manifest]) -> None:
+    """That would run the code before anybody has scanned it."""
+    own = {"transform": "transform.py"}
+    assert batching.stated(submit(model=own)) == batching.UNMEASURED
+    stated = batching.stated(submit(model=own, inference={"batching": "inline"}))
+    assert stated == Batching("inline", "as the manifest says")

@@ -54,7 +54,7 @@ def choose(state: State, here: Here, told: Any) -> Choose:
     def call(manifest: Manifest, builder: Any = here, at: State = state) -> Chosen:
         async def chosen() -> Chosen:
             model = await model_source.fetch(manifest, at)
-            return await conversion.choose(builder, at, manifest, model, told)
+            return await conversion.choose(builder, at, manifest, model, None, told)
 
         return anyio.run(chosen)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
 
+from serving import __main__ as program
 from serving import settings
 from serving.__main__ import RELEASE_DIGEST, main
 from serving.errors import InvalidSettings
@@ -57,3 +59,12 @@ def test_a_release_of_unknown_digest_is_not_served(
     assert ended.value.code == 2
     assert RELEASE_DIGEST in capsys.readouterr().err
     assert told == []
+
+
+def test_what_is_loaded_is_left_out_of_collections() -> None:
+    before = gc.get_freeze_count()
+    try:
+        program._attempt(list)
+        assert gc.get_freeze_count() > before + 10_000
+    finally:
+        gc.unfreeze()

@@ -68,6 +68,9 @@ def sizes_of_rows(expression: str) -> Callable[[Any], None]:
         "Symbol(*'s10')",
         "Symbol('open(1)')",
         "FloorDiv(Symbol('s10'), open('x'))",
+        "Mul(Integer(4), open('x'))",
+        "Integer(Integer(4))",
+        "Integer('4')",
         "9**9**9",
         "(lambda: 1)()",
         "[1][0]",
@@ -90,7 +93,13 @@ def test_sizes_are_sums_and_products_of_symbols(expression: str, model_bytes: by
 
 
 @pytest.mark.parametrize(
-    "expression", ["7", "2*Symbol('s10', positive=True, integer=True) - 1", "FloorDiv(u0, 2)"]
+    "expression",
+    [
+        "7",
+        "2*Symbol('s10', positive=True, integer=True) - 1",
+        "FloorDiv(u0, 2)",
+        "Mul(Integer(4), u0)",
+    ],
 )
 def test_plain_sizes_pass(expression: str, model_bytes: bytes) -> None:
     entries = unpacked(model_bytes)
