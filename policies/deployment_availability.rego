@@ -239,6 +239,33 @@ encrypted(thing, host) if {
 }
 
 # METADATA
+# title: Behind the way in, pods ask who comes
+# description: A model that everybody may ask can be copied, mapped out and worn down by anybody.
+# custom:
+#   id: KD-ING-002
+#   severity: deny
+#   remedy: Name the Secret with the hashes of API keys in the manifest, as inference.access.keys_secret.
+violations contains denied("KD-ING-002", below(pod, "containers"), null, "settings with MLIFECYCLE_SERVING_AUTHENTICATION: keys or jwt") if {
+	demanded("ingress.authentication_required")
+	count(of_kind("Ingress")) > 0
+	some pod in pods
+	not asks_who_comes(pod)
+}
+
+asks_who_comes(pod) if {
+	some container in lib.items(lib.at(pod.spec, "containers"))
+	some source in lib.items(lib.at(container, "envFrom"))
+	some settings in of_kind("ConfigMap")
+	lib.said(lib.at(settings, "metadata.name"))
+	lib.at(settings, "metadata.name") == lib.at(source, "configMapRef.name")
+	said := lib.at(settings, "data.MLIFECYCLE_SERVING_AUTHENTICATION")
+	lib.said(said)
+	every way in split(said, ",") {
+		trim_space(way) in ["keys", "jwt"]
+	}
+}
+
+# METADATA
 # title: A service stays inside the cluster
 # description: NodePorts, load balancers and external addresses go around the ingress controller.
 # custom:

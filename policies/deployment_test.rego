@@ -11,7 +11,7 @@ settings := {
 	"disruption_budget": {"required": true},
 	"autoscaler": {"required": true},
 	"network_policy": {"required": true},
-	"ingress": {"tls_required": true},
+	"ingress": {"tls_required": true, "authentication_required": true},
 }
 
 digest := "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -22,6 +22,7 @@ container := {
 	"name": "server",
 	"image": concat("@", ["ghcr.io/bank/fraud:1", digest]),
 	"env": [{"name": "TOKEN", "valueFrom": {}}],
+	"envFrom": [{"configMapRef": {"name": "fraud"}}],
 	"ports": [{"containerPort": 8000}],
 	"securityContext": {"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}},
 	"resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "1", "memory": "1Gi"}},
@@ -47,7 +48,7 @@ workload := {"spec": {"template": {"metadata": {"labels": {"app": "fraud"}}, "sp
 
 objects := {
 	"Namespace": {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "risk", "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}},
-	"ConfigMap": thing("v1", "ConfigMap", {"data": {"A": "1"}}),
+	"ConfigMap": thing("v1", "ConfigMap", {"data": {"A": "1", "MLIFECYCLE_SERVING_AUTHENTICATION": "keys,jwt"}}),
 	"Service": thing("v1", "Service", {"spec": {"ports": []}}),
 	"Deployment": thing("apps/v1", "Deployment", workload),
 	"Budget": thing("v1", "PodDisruptionBudget", {"spec": {"maxUnavailable": 1, "selector": selector}}),
@@ -120,7 +121,7 @@ test_secrets if {
 }
 
 test_containers if {
-	in_pod("/containers", []) == {"KD-POD-001"}
+	in_pod("/containers", []) == {"KD-POD-001", "KD-ING-002"}
 	in_pod("/containers", ["x"]) & {"KD-POD-001", "KD-IMG-001"} == {"KD-POD-001", "KD-IMG-001"}
 	in_pod("/initContainers", {}) == {"KD-POD-001"}
 	in_pod("/initContainers", []) == set()
@@ -189,6 +190,12 @@ test_network if {
 	put("/Ingress/spec/tls", []) == {"KD-ING-001"}
 	put("/Ingress/spec/defaultBackend", {}) == {"KD-ING-001"}
 	cut("/Ingress/spec/rules") == {"KD-ING-001"}
+	every ways in ["none", "", "keys,none", "keys,", null] {
+		put("/ConfigMap/data/MLIFECYCLE_SERVING_AUTHENTICATION", ways) == {"KD-ING-002"}
+	}
+	cut("/ConfigMap/data/MLIFECYCLE_SERVING_AUTHENTICATION") == {"KD-ING-002"}
+	in_container("/envFrom", []) == {"KD-ING-002"}
+	in_container("/envFrom/0/configMapRef/name", "other") == {"KD-ING-002"}
 	put("/Service/spec/type", "NodePort") == {"KD-SVC-001"}
 }
 

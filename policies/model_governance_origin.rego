@@ -80,6 +80,35 @@ violations contains violation("deny", "MG-FRM-001", "spec.model.framework", expe
 }
 
 # METADATA
+# title: A model brings code only where that is allowed
+# description: >-
+#   What a transform does to inputs and answers is code that nobody has checked as the server was
+#   checked: it is scanned, and it can still do what it wants.
+# custom:
+#   id: MG-TRF-001
+#   severity: deny
+#   remedy: Put the steps into the model itself, or have model.transforms set in the policy data.
+violations contains violation("deny", "MG-TRF-001", "spec.model.transform", expected) if {
+	not transform_allowed
+	expected := concat("", [
+		"none, or a file inside the manifest's folder where transforms are allowed (here: ",
+		lib.text(setting("model.transforms")),
+		")",
+	])
+}
+
+transform_allowed if {
+	is_object(field("spec.model"))
+	field("spec.model.transform") == null
+}
+
+transform_allowed if {
+	lib.plain_path(field("spec.model.transform"))
+	not contains(field("spec.model.transform"), ":")
+	setting("model.transforms") == true
+}
+
+# METADATA
 # title: The experiment is named
 # description: From the experiment one finds code, parameters and data of the training again.
 # custom:

@@ -16,6 +16,7 @@ settings := {
 		"files_beside_manifest": true,
 		"schemes": ["https", "s3"],
 		"digest_required": false,
+		"transforms": true,
 	},
 	"dependencies": {"allowed": {"torch": [], "scikit-learn": [], "pandas": ["parquet"]}},
 	"data_sources": {"approved": ["s3://bank/curated/"], "floating_versions": ["latest"]},
@@ -73,7 +74,7 @@ test_valid_is_allowed_after_another_version if decision_on(valid, serving, []).a
 test_nothing_is_denied_by_every_rule if {
 	every manifest in [{}, null, "x", {"spec": []}] {
 		ids := {v.id | some v in decision_on(manifest, serving, []).violations}
-		count(ids) == 28 # all but those on the environment, the digest and the previous version
+		count(ids) == 29 # all but those on the environment, the digest and the previous version
 	}
 }
 
@@ -149,6 +150,18 @@ test_model if {
 	stated := concat("", ["sha256:", sprintf("%064d", [7])])
 	fired("/spec/model/digest", stated) == set()
 	with_setting("/model/digest_required", true) == {"MG-DIG-001"}
+}
+
+test_transform if {
+	fired("/spec/model/transform", "a/transform.py") == set()
+	every path in ["../t.py", "/t.py", "https://h/t.py", "", 7, true] {
+		fired("/spec/model/transform", path) == {"MG-TRF-001"}
+	}
+	with_setting("/model/transforms", false) == set()
+	result := decision_on(replaced("/spec/model/transform", "t.py"), null, [{"op": "replace", "path": "/model/transforms", "value": false}])
+	{v.id | some v in result.violations} == {"MG-TRF-001"}
+	without := decision_on(replaced("/spec/model/transform", "t.py"), null, [{"op": "remove", "path": "/model/transforms"}])
+	{v.id | some v in without.violations} == {"MG-TRF-001"}
 }
 
 test_model_places if {

@@ -116,6 +116,12 @@ MISTAKES = {
         "Customers' models must name the exact file that was evaluated.",
         environment="prod",
     ),
+    "MG-TRF-001": Mistake(
+        "    experiment_id:",
+        "    transform: fraud-detector/transform.py\n    experiment_id:",
+        "Code of the model's own, where customers' models may not bring any.",
+        environment="staging",
+    ),
     "MG-SRC-001": Mistake(
         "source: s3://acme-bank-curated/transactions/2026-10",
         "source: s3://acme-bank-curated/transactions-raw/2026-10",

@@ -12,7 +12,10 @@ from typing import Any
 
 from pipeline.manifest.operation import DEFAULT_TOLERANCE
 from pipeline.manifest.paths import Place, at
+from pipeline.manifest.values import seconds
 
+# The least that an alert can look back over: two values at the ServiceMonitor's interval.
+SHORTEST = 60.0  # seconds
 _RESERVED = ("kubernetes.io", "k8s.io", "mlifecycle.io")
 
 
@@ -33,6 +36,7 @@ def faults(document: dict[str, Any]) -> Iterator[Fault]:
     yield from _golden_inputs(document)
     yield from _names(document)
     yield from _lane(document)
+    yield from _transform(document)
     yield from _autoscaling(document)
     yield from _monitoring(document)
     yield from _switches(document)
@@ -218,6 +222,25 @@ def _lane(document: dict[str, Any]) -> Iterator[Fault]:
         )
 
 
+def _transform(document: dict[str, Any]) -> Iterator[Fault]:
+    place: Place = ("spec", "model", "transform")
+    transform = at(document, place)
+    if not isinstance(transform, str):
+        return
+    if "://" in transform or ".." in transform.split("/") or not transform.endswith(".py"):
+        yield Fault(
+            place,
+            "the path of a .py file inside the manifest's folder",
+            "Put the file beside the manifest and name it so.",
+        )
+    if at(document, ("spec", "inference", "lane")) in ("onnx", "auto"):
+        yield Fault(
+            ("spec", "inference", "lane"),
+            "torch, as the model has a transform",
+            "The conversion compares bare models. Set the lane to torch, or leave it out.",
+        )
+
+
 def _autoscaling(document: dict[str, Any]) -> Iterator[Fault]:
     place: Place = ("spec", "inference", "autoscaling")
     scaling = _mapping(document, place)
@@ -249,12 +272,26 @@ def _monitoring(document: dict[str, Any]) -> Iterator[Fault]:
     alerts = _mappings(document, (*place, "alerts"))
     yield from _unique(alerts, "name")
     for here, alert in alerts:
+        window = _duration(alert.get("window"))
+        if window is not None and window < SHORTEST:
+            yield Fault(
+                (*here, "window"),
+                f"at least {SHORTEST:g} seconds",
+                "Prometheus asks a server every 30 seconds, and a rate takes two answers.",
+            )
         if alert.get("metric") == "drift" and (detection or {}).get("enabled") is not True:
             yield Fault(
                 (*here, "metric"),
                 "drift detection to be enabled",
                 "Enable spec.monitoring.drift_detection: without it this alert never fires.",
             )
+    objectives: Place = (*place, "objectives")
+    if _mapping(document, objectives) == {}:
+        yield Fault(
+            objectives,
+            "at least one of availability and latency",
+            "Add an objective, or leave objectives out.",
+        )
 
 
 def _switches(document: dict[str, Any]) -> Iterator[Fault]:
@@ -330,6 +367,14 @@ def _texts(document: dict[str, Any], place: Place) -> list[str] | None:
 def _list(document: dict[str, Any], place: Place) -> list[Any]:
     value = at(document, place)
     return value if isinstance(value, list) else []
+
+
+def _duration(value: Any) -> float | None:
+    """Its seconds, where it is a duration at all."""
+    try:
+        return seconds(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def _mapping(document: dict[str, Any], place: Place) -> dict[str, Any] | None:

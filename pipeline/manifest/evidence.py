@@ -44,6 +44,11 @@ class Model(Section):
         "Judged: MG-DIG-001. The build refuses a model file with another digest.",
         None,
     )
+    transform: Uri | None = field(
+        "A Python file inside the manifest's folder with typed `preprocess` or `postprocess`.",
+        "Judged: MG-TRF-001. The server runs it around the model; part of the release.",
+        None,
+    )
     framework: Identifier = field(
         "What the model was made with.", "Judged: MG-FRM-001. Shown by /model/info."
     )

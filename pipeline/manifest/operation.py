@@ -18,6 +18,7 @@ from pipeline.manifest.values import (
     Line,
     MemoryQuantity,
     Name,
+    ObjectiveShare,
     Share,
     Uri,
 )
@@ -79,6 +80,17 @@ class Ingress(Section):
         "The Secret of the namespace that holds the host's certificate and key.",
         f"Judged: KD-ING-001. {_CLUSTER}the Ingress's TLS, or none.",
         None,
+    )
+
+
+class Access(Section):
+    """Who may ask the model in a cluster. Without it everybody whom the network lets through."""
+
+    keys_secret: DnsLabel = field(
+        "The Secret of the namespace that holds the hashes of the API keys under `keys.json`, as "
+        "`python -m serving keys` writes them.",
+        f"Judged: KD-ING-002. {_CLUSTER}a volume of the pods, and their settings. Without a key a "
+        "request gets 401.",
     )
 
 
@@ -193,6 +205,7 @@ class Inference(Section):
     resources: Resources | None = section("What one replica is given.", None)
     autoscaling: Autoscaling | None = section("How replicas follow the load.", None)
     ingress: Ingress | None = section("The way in from outside the cluster.", None)
+    access: Access | None = section("Who may ask the model in a cluster.", None)
     health_check: HealthCheck = section(
         "Whether a replica must be restarted.", HealthCheck(), alias="healthCheck"
     )
@@ -260,6 +273,36 @@ class DriftAlert(_Alert):
 Alert = Annotated[ErrorRateAlert | LatencyAlert | DriftAlert, Discriminator("metric")]
 
 
+# The bounds that the server counts times by (serving/metrics/metrics.py), as far as they are
+# durations: of any other the share of faster answers is not known.
+Within = Literal[
+    "1ms", "5ms", "10ms", "25ms", "50ms", "100ms", "250ms", "500ms", "1s", "2500ms", "5s", "10s"
+]
+
+
+class LatencyObjective(Section):
+    """How many answers come how soon."""
+
+    within: Within = field(
+        "The time that an answer may take.", f"{_CLUSTER}recording rules and burn-rate alerts."
+    )
+    share: ObjectiveShare = field(
+        "The share of requests that must be answered within it, over 30 days.",
+        f"{_CLUSTER}burn-rate alerts.",
+    )
+
+
+class Objectives(Section):
+    """What is promised to callers, over 30 days."""
+
+    availability: ObjectiveShare | None = field(
+        "The share of requests that must not fail by the server's fault.",
+        f"{_CLUSTER}recording rules and burn-rate alerts.",
+        None,
+    )
+    latency: LatencyObjective | None = section("How soon answers come.", None)
+
+
 class Monitoring(Section):
     """What is watched once the model serves."""
 
@@ -269,6 +312,7 @@ class Monitoring(Section):
     )
     drift_detection: DriftDetection | None = section("Whether drift is watched.", None)
     alerts: tuple[Alert, ...] = section("When to tell somebody.", (), max_length=100)
+    objectives: Objectives | None = section("What is promised to callers.", None)
 
 
 class MetricsEndpoint(Section):

@@ -175,6 +175,8 @@ Dependency = Annotated[
 ]
 
 Share = Annotated[float, Field(ge=0, le=1)]
+# Nobody keeps a promise of all requests, and half of them is none.
+ObjectiveShare = Annotated[float, Field(ge=0.5, lt=1)]
 Difference = Annotated[float, Field(ge=-1, le=1)]
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -135,12 +135,19 @@ def test_the_mutations_reach_every_field(valid):
     valid["spec"]["model"]["digest"] = "sha256:" + "0" * 64
     valid["spec"]["observability"]["tracing"]["endpoint"] = "http://collector:4318"
     valid["spec"]["inference"]["ingress"] = {"host": "fraud.example.com", "tls_secret": "tls"}
+    valid["spec"]["inference"]["access"] = {"keys_secret": "callers"}
     valid["spec"]["inference"] |= {
         "lane": "auto",
         "agreement": {"held_out": "held_out.csv", "tolerance": 0.0001},
     }
     assert accepted(valid)
     names = {name for name, _ in mutations(described(), valid, ())}
+    # Only the torch lane takes a transform, and it takes no agreement.
+    valid["spec"]["model"]["transform"] = "transform.py"
+    valid["spec"]["inference"].pop("agreement")
+    valid["spec"]["inference"]["lane"] = "torch"
+    assert accepted(valid)
+    names |= {name for name, _ in mutations(described(), valid, ())}
     for place, schema in sections():
         place = place.partition(" with metric")[0].replace("[]", "[0]")
         for field in schema["properties"]:

@@ -373,16 +373,47 @@ HOST = {"host": "fraud.example.com", "http": {"paths": []}}
 TLS = {"hosts": ["fraud.example.com"], "secretName": "fraud-tls"}
 
 
+OPEN = {"ingress.authentication_required": False}
+
+
 def test_an_ingress_is_for_a_host_and_encrypted() -> None:
-    assert denials(add(ingress(rules=[HOST], tls=[TLS]))) == set()
+    assert denials(add(ingress(rules=[HOST], tls=[TLS])), "prod", OPEN) == set()
     rule = ("KD-ING-001", "Ingress/another spec.rules[0].host")
     for tls in ([], [TLS | {"hosts": []}], [TLS | {"secretName": ""}], None):
-        assert denials(add(ingress(rules=[HOST], tls=tls))) == {rule}
+        assert denials(add(ingress(rules=[HOST], tls=tls)), "prod", OPEN) == {rule}
     assert denials(add(ingress(rules=[HOST])), "dev") == set()
     everything = ("KD-ING-001", "Ingress/another spec.rules")
-    assert denials(add(ingress(rules=[{"http": {}}], tls=[TLS]))) == {rule, everything}
-    assert denials(add(ingress(defaultBackend={}, rules=[HOST], tls=[TLS]))) == {everything}
-    assert denials(add(ingress())) == {everything}
+    found = denials(add(ingress(rules=[{"http": {}}], tls=[TLS])), "prod", OPEN)
+    assert found == {rule, everything}
+    found = denials(add(ingress(defaultBackend={}, rules=[HOST], tls=[TLS])), "prod", OPEN)
+    assert found == {everything}
+    assert denials(add(ingress()), "prod", OPEN) == {everything}
+
+
+ASKS = "MLIFECYCLE_SERVING_AUTHENTICATION"
+
+
+@pytest.mark.parametrize("environment", ["staging", "prod"])
+def test_pods_behind_an_ingress_ask_who_comes(environment: str) -> None:
+    def way_in() -> dict[str, Any]:
+        return ingress(rules=[HOST], tls=[TLS])
+
+    rule = {("KD-ING-002", f"{WHERE}.containers")}
+    assert denials(add(way_in()), environment) == rule
+    for ways in ("keys", "jwt", "keys,jwt", "keys, jwt"):
+        set_so = put("ConfigMap", "data", ASKS, ways)
+        assert denials(lambda o, change=set_so: change(o).add(way_in()), environment) == set()
+    for ways in ("", "none", "keys,none", "Keys", ",", None, 7, ["keys"]):
+        set_so = put("ConfigMap", "data", ASKS, ways)
+        found = denials(lambda o, change=set_so: change(o).add(way_in()), environment)
+        assert rule <= found
+    # Somebody else's settings are not the pods'.
+    other = thing("ConfigMap", data={ASKS: "keys"})
+    assert denials(add(way_in(), other), environment) == rule
+    assert denials(add(way_in()), "dev") == set()
+    for demanded in (True, None, "no"):
+        settings = {"ingress.authentication_required": demanded}
+        assert rule <= denials(add(way_in()), "dev", settings)
 
 
 def test_a_secret_is_denied_in_any_version() -> None:
@@ -602,7 +633,8 @@ def test_an_unknown_environment_denies(environment: Any) -> None:
 
 def test_every_rule_is_broken_by_an_object_of_these_tests() -> None:
     elsewhere = {
-        *("KD-ENV-001", "KD-OBJ-001", "KD-OBJ-002", "KD-POD-001", "KD-SCR-001", "KD-ING-001"),
+        *("KD-ENV-001", "KD-OBJ-001", "KD-OBJ-002", "KD-POD-001", "KD-SCR-001"),
+        *("KD-ING-001", "KD-ING-002"),
     }
     rules = {rule.id for rule in BUNDLE.rules.values() if rule.id.startswith("KD-")}
     assert rules == {rule for rule, _, _ in BROKEN} | elsewhere
