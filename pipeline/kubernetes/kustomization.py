@@ -11,10 +11,10 @@ from typing import Any
 
 from pipeline.environment import Environment
 from pipeline.image_reference import ImageReference
-from pipeline.kubernetes import egress, platforms
+from pipeline.kubernetes import alerts, dashboard, egress, platforms
 from pipeline.kubernetes.platforms import Platform, autoscaled, triggers
 from pipeline.manifest import Manifest, ModelDeployment
-from pipeline.manifest.operation import Autoscaling, HealthCheck, Ingress, ReadinessCheck
+from pipeline.manifest.operation import Access, Autoscaling, HealthCheck, Ingress, ReadinessCheck
 
 # The folders as kustomize sees them, beside each other.
 SHARED = "kustomize"
@@ -22,10 +22,12 @@ OWN = "model"
 # What the base calls every object, its one container and that one's image.
 BASE_NAME = "model"
 BASE_SETTINGS = "model-settings"
+BASE_KEYS = "model-keys"
 BASE_CONTAINER = "server"
 BASE_IMAGE = "model-server"
 
 MANAGER = "mlifecycle"
+DASHBOARD = "dashboard.json"
 
 
 def files(
@@ -43,6 +45,8 @@ def files(
         "objects/kustomization.yaml": _objects(manifest, image, environment),
         "objects/deployment.json": _deployment(manifest),
     }
+    if watched(manifest.model):
+        documents[f"objects/{DASHBOARD}"] = dashboard.document(manifest.model)
     # JSON is YAML in which every text is quoted. In plain YAML a version such as 1e3 would be text
     # to PyYAML, and a number to kustomize.
     return {
@@ -107,7 +111,8 @@ def _objects(manifest: Manifest, image: ImageReference, environment: Environment
                 "name": BASE_SETTINGS,
                 "behavior": "merge",
                 "literals": [f"{name}={value}" for name, value in settings(model).items()],
-            }
+            },
+            *_dashboard(model),
         ],
         "labels": [
             # Only what never changes selects: a Deployment's selector cannot be changed.
@@ -137,10 +142,25 @@ def _components(model: ModelDeployment) -> list[str]:
     """What the manifest switches on; what the environment does is in its overlay."""
     asked = {
         "autoscaling": autoscaled(model) is not None,
+        "api-keys": model.spec.inference.access is not None,
         "ingress": model.spec.inference.ingress is not None,
         "monitoring": watched(model),
     }
     return [name for name, on in asked.items() if on]
+
+
+def _dashboard(model: ModelDeployment) -> list[dict[str, Any]]:
+    if not watched(model):
+        return []
+    # Nothing refers to it, so its name needs no digest of its content.
+    options = {"disableNameSuffixHash": True, "labels": dashboard.LABELS}
+    return [
+        {
+            "name": f"{model.metadata.name}-dashboard",
+            "files": [DASHBOARD],
+            "options": options,
+        }
+    ]
 
 
 def _patches(model: ModelDeployment) -> list[dict[str, Any]]:
@@ -150,6 +170,11 @@ def _patches(model: ModelDeployment) -> list[dict[str, Any]]:
         patches.append(_patch("HorizontalPodAutoscaler", _bounds(autoscaling)))
     if inference.ingress is not None:
         patches.append(_patch("Ingress", _way_in(inference.ingress)))
+    if inference.access is not None:
+        patches.append(_patch("Deployment", _keys(inference.access)))
+    if watched(model):
+        rules = [{"op": "replace", "path": "/spec/groups", "value": alerts.groups(model)}]
+        patches.append(_patch("PrometheusRule", rules))
     if (rule := egress.rule(settings(model).get("OTEL_EXPORTER_OTLP_ENDPOINT"))) is not None:
         way_out = [{"op": "add", "path": "/spec/egress/-", "value": rule}]
         patches.append(_patch("NetworkPolicy", way_out))
@@ -189,6 +214,15 @@ def _way_in(ingress: Ingress) -> list[dict[str, Any]]:
         tls = [{"hosts": [ingress.host], "secretName": ingress.tls_secret}]
         operations.append({"op": "add", "path": "/spec/tls", "value": tls})
     return operations
+
+
+def _keys(access: Access) -> list[dict[str, Any]]:
+    # The component puts its volume before those of the base, as strategic merges do.
+    path = "/spec/template/spec/volumes/0/secret/secretName"
+    return [
+        {"op": "test", "path": path, "value": BASE_KEYS},
+        {"op": "replace", "path": path, "value": access.keys_secret},
+    ]
 
 
 def _deployment(manifest: Manifest) -> dict[str, Any]:

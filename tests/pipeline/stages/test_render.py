@@ -243,7 +243,7 @@ def test_kustomize_is_given_the_overlays_and_the_model_s_own_files(
     run(context(runtime), load())
     assert runtime.given["model"] == [
         *("kustomization.yaml", "objects"),
-        *("objects/deployment.json", "objects/kustomization.yaml"),
+        *("objects/dashboard.json", "objects/deployment.json", "objects/kustomization.yaml"),
     ]
     assert {"base", "components", "namespace", "overlays"} <= set(runtime.given["kustomize"])
 
