@@ -11,7 +11,7 @@ from typing import Any
 from pipeline import manifest as manifests
 from pipeline import rollout
 from pipeline.catalog.interface import Event
-from pipeline.cluster.work import Denied, Work, not_ready
+from pipeline.cluster.work import KEY_VARIABLE, Denied, Work, not_ready
 from pipeline.manifest import Manifest
 from pipeline.record import Outcome
 from pipeline.stages import verify
@@ -42,7 +42,7 @@ async def verified(
         found = await service.routed_to(work.cluster, namespace, name, pods)
     except NotReady as failure:
         raise Denied("the Service does not lead to the new pods", not_ready(failure)) from None
-    async with service.asking(work.cluster, namespace, found) as asked:
+    async with service.asking(work.cluster, namespace, found, work.settings.key) as asked:
         answers = release or await told(work, asked[0][1], revision.event)
         for backend, client in asked:
             context.progress.step(f"asking {backend.pod} which release it is")
@@ -102,10 +102,12 @@ async def _example(
     except OSError as error:
         answer = f"no answer: {error}"
     data = shlex.quote(json.dumps(request))
+    guarded = manifest.model.spec.inference.access is not None
+    key = f" -H 'Authorization: Bearer '\"${KEY_VARIABLE}\"" if guarded else ""
     return {
         "url": f"http://{name}.{namespace}.svc",
         "try": f"kubectl -n {namespace} port-forward service/{name} 8080:80, then curl -s "
-        f"http://127.0.0.1:8080/predict -H 'Content-Type: application/json' -d {data}",
+        f"http://127.0.0.1:8080/predict -H 'Content-Type: application/json'{key} -d {data}",
         "answer": answer,
     }
 
@@ -118,7 +120,8 @@ async def restored_answers(
     pods = {pod["metadata"]["name"] for pod in await waiting.pods(work.cluster, deployment)}
     found = await service.routed_to(work.cluster, work.records.namespace, name, pods)
     manifest = manifest_of(former)
-    async with service.asking(work.cluster, work.records.namespace, found) as asked:
+    key = work.settings.key
+    async with service.asking(work.cluster, work.records.namespace, found, key) as asked:
         clients = service.ServiceClient([client for _, client in asked])
         report = await verify.run(context, clients, manifest, former.event.release, "put back")
     return "; ".join(f"{v.title}: {v.actual}" for v in report.violations)

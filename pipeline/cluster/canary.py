@@ -49,7 +49,7 @@ async def tried(
     except NotReady as failure:
         raise Denied("the Service does not lead to both versions", not_ready(failure)) from None
     context = work.open_stage(CANARY)
-    async with service.asking(work.cluster, namespace, found) as asked:
+    async with service.asking(work.cluster, namespace, found, work.settings.key) as asked:
         sides = [
             [client for backend, client in asked if (backend.pod in new) is side]
             for side in (True, False)

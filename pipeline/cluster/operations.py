@@ -15,10 +15,10 @@ from pipeline import runs
 from pipeline.catalog.interface import Event, Kind
 from pipeline.catalog.registry import MlflowCatalog
 from pipeline.cluster.rollout import ClusterRollout
-from pipeline.cluster.work import REMOVING, Settings
+from pipeline.cluster.work import REMOVING, Settings, require_key
 from pipeline.errors import EnvironmentFailed, InvalidInput, Problem
 from pipeline.line import Line
-from pipeline.places.cluster import ClusterPlace, may_lack
+from pipeline.places.cluster import ClusterPlace, GivenImage, may_lack
 from pipeline.places.host import HostPlace
 from pipeline.policy.bundle import Bundle
 from pipeline.progress import Observer
@@ -234,8 +234,9 @@ async def rollback(
     path = state.root / "revisions" / former.id / "model-manifest.yaml"
     write_atomically(path, former.manifest)
     manifest = manifests.load(path)
+    require_key(manifest, settings.key)
     environment = former.event.environment
-    place = ClusterPlace(HostPlace(), cluster, former.image)
+    place = ClusterPlace(HostPlace(), cluster, GivenImage(former.image))
     catalog = MlflowCatalog(state)
     run = runs.start(
         state,

@@ -18,7 +18,7 @@ import anyio.to_thread
 
 from pipeline.catalog.interface import Event
 from pipeline.cluster import answers, canary, returning
-from pipeline.cluster.work import Denied, Work, applied, report
+from pipeline.cluster.work import Denied, Work, applied, report, require_key
 from pipeline.errors import EnvironmentFailed
 from pipeline.manifest import Manifest
 from pipeline.record import Outcome, StageReport
@@ -88,6 +88,7 @@ class ClusterRollout(Work):
     ) -> Served | None:
         began = time.monotonic()
         journal = await self._repaired(context)
+        await self._require_key_for(journal)
         documents, said = await apply.known(
             self.cluster, revision.documents, self.settings.may_lack
         )
@@ -168,6 +169,14 @@ class ClusterRollout(Work):
             healthy=True,
             record=event.model_dump(mode="json"),
         )
+
+    async def _require_key_for(self, journal: Journal) -> None:
+        """What serves now may have to be put back, and asked. Raises InvalidInput."""
+        if journal.serving is None:
+            return
+        with contextlib.suppress(EnvironmentFailed):  # there is nothing left to put back
+            former = await self.records.revision(journal.serving)
+            require_key(answers.manifest_of(former), self.settings.key)
 
     async def _repaired(self, context: Context) -> Journal:
         """The journal, after what a command that was cut short left has been put right."""

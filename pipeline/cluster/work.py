@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pipeline import image_reference
 from pipeline.catalog.interface import Catalog, Event
-from pipeline.errors import EnvironmentFailed
+from pipeline.errors import EnvironmentFailed, InvalidInput, Problem
+from pipeline.manifest import Manifest
 from pipeline.record import Outcome, StageReport
 from pipeline.stages import deploy
 from pipeline.stages.interface import Context
@@ -19,6 +21,8 @@ from pipeline.targets.kubernetes.objects import Document, Key, of_kind
 from pipeline.targets.kubernetes.waiting import NotReady
 from pipeline.verdict import Violation
 
+KEY_VARIABLE = "MLIFECYCLE_API_KEY"
+_KEY = re.compile(r"[!-~]+")
 REMOVING = 150.0  # seconds, for pods to drain and end
 
 
@@ -27,7 +31,8 @@ class Settings:
     """How a change is made. `timeout` bounds the wait for ready pods, in seconds.
 
     `may_lack` names the kinds that are left out where the cluster does not know them. `canary` is
-    how many pods run beside the old version first, for `watched` seconds; 0 for none.
+    how many pods run beside the old version first, for `watched` seconds; 0 for none. `key` is an
+    API key, for pods that answer nobody without one.
     """
 
     timeout: float = 600.0
@@ -36,6 +41,34 @@ class Settings:
     may_lack: frozenset[str] = frozenset()
     canary: int = 0
     watched: float = 30.0
+    key: str | None = field(default=None, repr=False)
+
+
+def as_key(text: str, flag: str) -> str | None:
+    """An API key as it was given: None for nothing, without the line's end. Raises InvalidInput."""
+    key = text.strip()
+    if not key:
+        return None
+    if not _KEY.fullmatch(key):
+        expected = "an API key: printable ASCII characters without spaces"
+        raise InvalidInput([Problem(flag, "", "", expected, "Give it a key as it was printed.")])
+    return key
+
+
+def require_key(manifest: Manifest, key: str | None) -> None:
+    """Refuse what could not be verified. Raises InvalidInput."""
+    if manifest.model.spec.inference.access is not None and not key:
+        raise InvalidInput(
+            [
+                Problem(
+                    KEY_VARIABLE,
+                    "spec.inference.access",
+                    "",
+                    "an API key of the Secret, since the pods answer nobody without one",
+                    f"Set {KEY_VARIABLE}; a Dagger call takes --api-key.",
+                )
+            ]
+        )
 
 
 class Denied(Exception):

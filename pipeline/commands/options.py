@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -196,7 +197,7 @@ CLUSTER = ("kubeconfig", "context", "namespace", "image", *CHANGE)
 
 def change_settings(options: dict[str, Any]) -> Settings:
     """Takes the options of `change_options` out of a command's."""
-    from pipeline.cluster.work import Settings
+    from pipeline.cluster.work import KEY_VARIABLE, Settings, as_key
 
     given = {name: options.pop(name) for name in CHANGE}
     return Settings(
@@ -204,6 +205,7 @@ def change_settings(options: dict[str, Any]) -> Settings:
         force=given["force_conflicts"],
         canary=given["canary_pods"] if given["strategy"] == "canary" else 0,
         watched=given["canary_seconds"],
+        key=as_key(os.environ.get(KEY_VARIABLE, ""), KEY_VARIABLE),
     )
 
 

@@ -273,6 +273,7 @@ def deploy(
       mlifecycle deploy --manifest model-manifest.yaml --environment staging --output json
       mlifecycle deploy --manifest m.yaml --runtime dagger --registry ghcr.io/acme/ml
       mlifecycle deploy --manifest m.yaml --target kubernetes --image ghcr.io/acme/ml@sha256:…
+      mlifecycle deploy --manifest m.yaml --target kubernetes --runtime dagger --registry …
     """
     if target == "process":
         require_unset(CLUSTER, "--target kubernetes")
@@ -294,12 +295,27 @@ def _cluster(
 ) -> Callable[[Place], Place]:
     """Sends what is built to a cluster. Everything that can be refused early is."""
     from pipeline import image_reference
-    from pipeline.places.cluster import ClusterPlace
+    from pipeline.places.cluster import ClusterPlace, GivenImage
     from pipeline.targets.kubernetes.cluster import Cluster
 
-    if options["runtime"] != "host" or image is None:
-        raise click.UsageError("--target kubernetes needs --image, and goes with --runtime host")
-    if image_reference.parse(image) is None:
+    built = options["runtime"] == "dagger"
+    if built and image is not None:
+        raise click.UsageError("--image goes with --runtime host; dagger deploys what it builds")
+    if built and options["registry"] is None:
+        raise click.UsageError("--target kubernetes with --runtime dagger needs --registry")
+    if not built and image is None:
+        raise click.UsageError("--target kubernetes needs --image, or --runtime dagger to build it")
+    if image is not None and image_reference.parse(image) is None:
         raise click.UsageError(f"--image is {image!r}; expected {image_reference.EXPECTED}")
     cluster = Cluster.connect(kubeconfig, context)
-    return lambda place: ClusterPlace(place, cluster, image, settings)
+
+    def onto(place: Place) -> Place:
+        if image is not None:
+            return ClusterPlace(place, cluster, GivenImage(image), settings)
+        from pipeline.places.containers.place import ContainerPlace
+
+        if not isinstance(place, ContainerPlace):
+            raise TypeError("no image is built here")
+        return ClusterPlace(place, cluster, place, settings)
+
+    return onto

@@ -82,6 +82,17 @@ class Operator(enum.Enum):
     """KServe in its raw mode"""
 
 
+@enum_type
+class Strategy(enum.Enum):
+    """How a new version comes into service in a cluster."""
+
+    ROLLING = "rolling"
+    """Pod by pod, until all are new"""
+
+    CANARY = "canary"
+    """A few pods beside the old version first, compared with it"""
+
+
 # What is no part of a submission, and may be gigabytes.
 IGNORED = [
     *("**/.git", "**/.venv", "**/__pycache__", "**/node_modules", "**/.mlifecycle"),
@@ -149,5 +160,33 @@ ForOperator = Annotated[
     Doc("What the cluster has that brings models into service by itself"),
     Name("for"),
 ]
+Kubeconfig = Annotated[
+    dagger.Secret | None,
+    Doc(
+        "The cluster that the model goes to, with a token or a client certificate in it: "
+        "file:$HOME/.kube/config. Without it the image is proved as a service in the engine"
+    ),
+]
+ContextName = Annotated[
+    str | None, Doc("Which of the kubeconfig's contexts; by default its current one")
+]
+ApiServer = Annotated[
+    dagger.Service | None,
+    Doc(
+        "The cluster's API server, where only the caller's machine reaches it: "
+        "tcp://127.0.0.1:6443, as of kind or minikube"
+    ),
+]
+ApiKey = Annotated[
+    dagger.Secret | None,
+    Doc("An API key to ask the pods with, where spec.inference.access lets nobody in without one"),
+]
+RolloutStrategy = Annotated[Strategy, Doc("How the new version comes into service in a cluster")]
+CanaryPods = Annotated[
+    int, Doc("With CANARY: how many pods; their share of the requests is their share of the pods")
+]
+CanarySeconds = Annotated[float, Doc("With CANARY: how long both versions are watched")]
+ReadyTimeout = Annotated[float, Doc("How many seconds the cluster's pods may take to get ready")]
+ForceConflicts = Annotated[bool, Doc("In a cluster: write over fields that somebody else has set")]
 ManifestFile = Annotated[dagger.File, Doc("The model manifest")]
 Format = Annotated[ReportFormat, Doc("The form of the report")]

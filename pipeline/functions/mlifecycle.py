@@ -10,12 +10,19 @@ from dagger import Doc
 
 from pipeline.functions import repository
 from pipeline.functions.arguments import (
+    ApiKey,
+    ApiServer,
+    CanaryPods,
+    CanarySeconds,
     Certificates,
+    ContextName,
     Demands,
     Environment,
+    ForceConflicts,
     ForOperator,
     GrypeDatabase,
     Images,
+    Kubeconfig,
     ManifestFile,
     Mode,
     Netrc,
@@ -23,16 +30,20 @@ from pipeline.functions.arguments import (
     PackageIndex,
     Policies,
     PoliciesMode,
+    ReadyTimeout,
     Registry,
     RegistryPassword,
     RegistryUsername,
+    RolloutStrategy,
     SbomFormat,
     Source,
+    Strategy,
     TorchIndex,
     Tracking,
     TrivyDatabase,
     TrivyRepository,
 )
+from pipeline.functions.cluster import CANARY_PODS, CANARY_SECONDS, ToCluster
 from pipeline.functions.errors import No, in_words
 from pipeline.functions.image import Image
 from pipeline.functions.release import Release
@@ -144,20 +155,68 @@ class Mlifecycle:
             return await ran.publish()
 
     @function(cache="never")
-    async def deploy(self, manifest: ManifestFile) -> str:
+    async def deploy(
+        self,
+        manifest: ManifestFile,
+        kubeconfig: Kubeconfig = None,
+        context: ContextName = None,
+        api_key: ApiKey = None,
+        api_server: ApiServer = None,
+        strategy: RolloutStrategy = Strategy.ROLLING,
+        canary_pods: CanaryPods = CANARY_PODS,
+        canary_seconds: CanarySeconds = CANARY_SECONDS,
+        timeout: ReadyTimeout = 600.0,  # noqa: ASYNC109
+        force_conflicts: ForceConflicts = False,
+    ) -> str:
         """Take a manifest all the way: judged, built, scanned, proved, published, registered.
 
-        Fails with the whole report when the pipeline says no. evidence, with the same arguments,
-        has every tool's report.
+        With a kubeconfig it is proved in the cluster, and serves there when the call ends; what
+        served before comes back when it is no good. Fails with the whole report when the pipeline
+        says no. evidence has every tool's report.
         """
         async with in_words():
-            return yes(await Session.open(self._settings).run(manifest, Goal.DEPLOY)).summary()
+            to = ToCluster(
+                kubeconfig=kubeconfig,
+                api_key=api_key,
+                context=context,
+                api_server=api_server,
+                strategy=strategy,
+                canary_pods=canary_pods,
+                canary_seconds=canary_seconds,
+                timeout=timeout,
+                force_conflicts=force_conflicts,
+            )
+            ran = await Session.open(self._settings).run(manifest, Goal.DEPLOY, cluster=to)
+            return yes(ran).summary()
 
     @function(cache="never")
-    async def release(self, manifest: ManifestFile) -> Release:
+    async def release(
+        self,
+        manifest: ManifestFile,
+        kubeconfig: Kubeconfig = None,
+        context: ContextName = None,
+        api_key: ApiKey = None,
+        api_server: ApiServer = None,
+        strategy: RolloutStrategy = Strategy.ROLLING,
+        canary_pods: CanaryPods = CANARY_PODS,
+        canary_seconds: CanarySeconds = CANARY_SECONDS,
+        timeout: ReadyTimeout = 600.0,  # noqa: ASYNC109
+        force_conflicts: ForceConflicts = False,
+    ) -> Release:
         """As deploy, as an object to chain."""
         async with in_words():
-            ran = await Session.open(self._settings).run(manifest, Goal.DEPLOY)
+            to = ToCluster(
+                kubeconfig=kubeconfig,
+                api_key=api_key,
+                context=context,
+                api_server=api_server,
+                strategy=strategy,
+                canary_pods=canary_pods,
+                canary_seconds=canary_seconds,
+                timeout=timeout,
+                force_conflicts=force_conflicts,
+            )
+            ran = await Session.open(self._settings).run(manifest, Goal.DEPLOY, cluster=to)
             served = ran.result.served
             return Release(
                 passed=ran.passed,

@@ -20,6 +20,7 @@ from pipeline.environment import Environment
 from pipeline.errors import EnvironmentFailed, InvalidInput, Problem
 from pipeline.findings import Finding
 from pipeline.functions.arguments import SbomFormat
+from pipeline.functions.cluster import ToCluster
 from pipeline.functions.errors import No
 from pipeline.functions.settings import Settings
 from pipeline.kubernetes.platforms import Platform
@@ -116,10 +117,18 @@ class Session:
         )
         return ContainerPlace(runtime, databases, settings.torch_index, registry, settings.catalog)
 
-    async def run(self, file: dagger.File, goal: Goal, platform: Platform | None = None) -> Ran:
+    async def run(
+        self,
+        file: dagger.File,
+        goal: Goal,
+        platform: Platform | None = None,
+        cluster: ToCluster | None = None,
+    ) -> Ran:
         """Take the manifest to the goal. What the pipeline says no to is in the result."""
+        if cluster is not None:
+            cluster.check()
         loaded = await self.manifest(file, alone=goal is Goal.GOVERN)
-        return await self.judge(loaded.path, goal, platform)
+        return await self.judge(loaded.path, goal, platform, cluster)
 
     async def manifests(self) -> list[Path]:
         """Every manifest of the source, laid out on this process's disk, which then works there.
@@ -136,7 +145,13 @@ class Session:
             raise InvalidInput([Problem("--source", "", "", expected, "Name another folder.")])
         return found
 
-    async def judge(self, path: Path, goal: Goal, platform: Platform | None = None) -> Ran:
+    async def judge(
+        self,
+        path: Path,
+        goal: Goal,
+        platform: Platform | None = None,
+        cluster: ToCluster | None = None,
+    ) -> Ran:
         """Take the manifest at `path`, which is laid out, to the goal."""
         policies = None
         if self.settings.policies is not None:
@@ -150,14 +165,16 @@ class Session:
             state=self.state,
             policies=policies,
             policies_mode=self.settings.policies_mode.value,
-            place=place,
-            again=self._again(goal, path, platform),
+            place=place if cluster is None else await cluster.around(place),
+            again=self._again(goal, path, platform, cluster),
             platform=platform,
         )
         result = await release.run(request, Silent())
-        return Ran(self, place, result)
+        return Ran(self, result)
 
-    def _again(self, goal: Goal, manifest: Path, platform: Platform | None) -> str:
+    def _again(
+        self, goal: Goal, manifest: Path, platform: Platform | None, cluster: ToCluster | None
+    ) -> str:
         """The call that does the run again, in a checkout of the source.
 
         Which module this is it cannot know by itself: the caller does.
@@ -173,6 +190,8 @@ class Session:
         words += [goal.value, "--manifest", str(manifest)]
         if platform is not None:
             words += ["--for", platform.name]
+        if cluster is not None:
+            words += cluster.words
         return shlex.join(words + ([SHOWN[goal]] if goal in SHOWN else []))
 
     async def _found(self, file: dagger.File, *, alone: bool) -> PurePosixPath:
@@ -215,7 +234,6 @@ class Ran:
     """A run that came to its end, and what can be taken from it."""
 
     session: Session
-    place: ContainerPlace
     result: Result
 
     @property

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from pipeline import rollout
 from pipeline.catalog.interface import Catalog, Kind
 from pipeline.cluster.rollout import ClusterRollout
-from pipeline.cluster.work import Settings
+from pipeline.cluster.work import Settings, require_key
 from pipeline.image_reference import parse
-from pipeline.places.interface import Builder, Built, Place
+from pipeline.places.interface import Builder, Built, Images, Place
 from pipeline.policy.interface import Engine
 from pipeline.runtimes.interface import Runtime
 from pipeline.stages import render
@@ -26,16 +26,28 @@ if TYPE_CHECKING:
     from pipeline.line import Line
 
 
+@dataclass(frozen=True, slots=True)
+class GivenImage:
+    """An image by digest that was built of the manifest, and pushed, before."""
+
+    image: str
+
+    def reference(self, built: Built) -> str | None:
+        """The image."""
+        return self.image
+
+    async def published(self, line: Line, built: Built) -> str:
+        """The image: it is there."""
+        return self.image
+
+
 @dataclass
 class ClusterPlace:
-    """Works as `inner` does, and deploys to a cluster.
-
-    `image` is a reference by digest of an image that was built of the manifest before.
-    """
+    """Works as `inner` does, and deploys to a cluster, which pulls from `images`."""
 
     inner: Place
     cluster: Cluster
-    image: str
+    images: Images
     settings: Settings = field(default_factory=Settings)
 
     @property
@@ -64,8 +76,8 @@ class ClusterPlace:
         return self.inner.builder(state)
 
     def reference(self, built: Built) -> str | None:
-        """The image that was given."""
-        return self.image
+        """The image that the objects name."""
+        return self.images.reference(built)
 
     @contextlib.asynccontextmanager
     async def deploying(self, line: Line) -> AsyncIterator[None]:
@@ -73,16 +85,18 @@ class ClusterPlace:
 
         Deploys follow each other by a Lease in the cluster, which is held only where it is changed.
         """
+        require_key(line.manifest, self.settings.key)
         self.cluster.told = lambda message: line.observer.step("validate", message)
         await self.cluster.kind("apps/v1", "Deployment")
         yield
 
     async def deploy(self, line: Line, built: Built) -> Served | None:
         """Let the cluster roll the image out, verified or taken back."""
+        image = await self.images.published(line, built)
         event = rollout.event_of(Kind.DEPLOY, line.manifest, built, line.environment, line.record)
         event = event.model_copy(
             update={
-                "digests": event.digests | {"image": _digest(self.image)},
+                "digests": event.digests | {"image": _digest(image)},
                 "context": self.cluster.context,
             }
         )
@@ -96,7 +110,7 @@ class ClusterPlace:
         )
         objects = (line.folder / render.OBJECTS).read_bytes()
         return await change.run(
-            Revision(objects, line.manifest.data, event, self.image),
+            Revision(objects, line.manifest.data, event, image),
             line.manifest,
             None,
             lease.holder(line.record.id),

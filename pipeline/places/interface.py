@@ -75,6 +75,10 @@ class Built(Protocol):
         """The file that the lane runs: the model file, or what it was converted to."""
 
     @property
+    def transform_digest(self) -> str:
+        """The model's own code around it; empty without any."""
+
+    @property
     def lock(self) -> Path:
         """The hash lock that the environment was installed from."""
 
@@ -135,6 +139,16 @@ class Builder(Protocol):
     async def databases(self, built: Built, progress: Progress) -> Mapping[str, Input]:
         """The vulnerability databases that scanners of images read, by their names in
         `pipeline/tools/`; without those that cannot be had."""
+
+
+class Images(Protocol):
+    """Where a cluster finds a release's image."""
+
+    def reference(self, built: Built) -> str | None:
+        """What it would be pulled by, with its digest; None where it cannot be."""
+
+    async def published(self, line: Line, built: Built) -> str:
+        """Its reference, once it can be pulled by it. Raises EnvironmentFailed."""
 
 
 class Place(Protocol):

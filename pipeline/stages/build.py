@@ -13,14 +13,14 @@ from typing import Any
 
 import anyio.to_thread
 
-from pipeline import conversion, digest, lockfile, model_source, policy, resources
+from pipeline import conversion, digest, lockfile, model_source, policy, resources, transform
 from pipeline.errors import EnvironmentFailed
 from pipeline.lockfile import Lock
 from pipeline.manifest import Manifest
 from pipeline.model_source import StoredModel
 from pipeline.places.interface import Built, Made, Refused
 from pipeline.policy.bundle import SUPPLY_CHAIN
-from pipeline.program import Lane, Program
+from pipeline.program import Lane, Program, Transform
 from pipeline.record import Outcome, StageReport
 from pipeline.stages import lock as locks
 from pipeline.stages.interface import Context
@@ -35,6 +35,7 @@ class _Gathered:
 
     locks: Mapping[Lane, locks.LockState]
     model: StoredModel
+    transform: Transform | None
     violations: tuple[Violation, ...]
 
 
@@ -49,12 +50,19 @@ async def run(context: Context, manifest: Manifest) -> tuple[StageReport, Built 
     began = time.monotonic()
     gathered = await _gather(context, manifest)
     inputs = {"manifest": manifest.digest, "model": gathered.model.digest}
+    if gathered.transform is not None:
+        inputs["transform"] = gathered.transform.digest
     violations = gathered.violations
     made: Made | None = None
     chosen = conversion.Chosen(None, "", {})
     if not _deny(violations):
         chosen = await conversion.choose(
-            context.builder, context.state, manifest, gathered.model, context.progress
+            context.builder,
+            context.state,
+            manifest,
+            gathered.model,
+            gathered.transform,
+            context.progress,
         )
         if chosen.program is None:
             violations += (_unconverted(manifest, chosen.refused),)
@@ -99,6 +107,7 @@ async def _gather(context: Context, manifest: Manifest) -> _Gathered:
     violations = list(verdict.violations)
     context.progress.step("fetching the model")
     model = await model_source.fetch(manifest, context.state)
+    own = await transform.fetch(manifest, context.state)
     claim = manifest.model.spec.model.digest
     if claim is not None and claim != model.digest:
         violations.append(_another_model(claim, model))
@@ -108,7 +117,7 @@ async def _gather(context: Context, manifest: Manifest) -> _Gathered:
         violations.append(_unsafe_model(manifest, unsafe))
     if not verdict.allowed and not _deny(tuple(violations)):
         raise EnvironmentFailed("The policy denies the build but names no violation.")
-    return _Gathered(states, model, tuple(violations))
+    return _Gathered(states, model, own, tuple(violations))
 
 
 async def _lock(context: Context, manifest: Manifest, state: locks.LockState, lane: Lane) -> Lock:

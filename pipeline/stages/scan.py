@@ -22,6 +22,7 @@ import anyio
 import anyio.to_thread
 
 from pipeline import digest, policy
+from pipeline.errors import InvalidInput, Problem
 from pipeline.findings import Finding, ToolReport, ToolStatus
 from pipeline.manifest import Manifest
 from pipeline.places.interface import Built
@@ -149,6 +150,9 @@ def _lay_out(
         elsewhere.append(manifest.folder / uri)
     copied = room / tools.SUBMISSION
     left_out = submission.copy(manifest.folder, copied, elsewhere)
+    own = manifest.model.spec.model.transform
+    if own is not None and not (copied / own).is_file():
+        raise InvalidInput([_unscanned(manifest, own)])
     inputs: dict[str, Input] = {
         tools.SERVER: server,
         tools.SUBMISSION: copied,
@@ -156,6 +160,12 @@ def _lay_out(
         tools.RULES: folder("policies") / "semgrep",
     }
     return inputs, left_out
+
+
+def _unscanned(manifest: Manifest, own: str) -> Problem:
+    expected = "a file that scanners read"
+    remedy = "It is a link, or in a folder of installed packages or caches: put it elsewhere."
+    return Problem(str(manifest.path), "spec.model.transform", own, expected, remedy)
 
 
 def _digests(inputs: Mapping[str, Input]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,10 +33,14 @@ class HttpClient:
     """Talks to one server, over one connection that it keeps while the server does.
 
     Its calls run in a thread each, so the time they report is the server's and not the loop's.
+    `headers` go with each.
     """
 
-    def __init__(self, connection: http.client.HTTPConnection) -> None:
+    def __init__(
+        self, connection: http.client.HTTPConnection, headers: Mapping[str, str] | None = None
+    ) -> None:
         self._connection = connection
+        self._headers = dict(headers or {})
 
     @classmethod
     def unix(cls, path: Path, seconds: float = 30.0) -> HttpClient:
@@ -67,7 +72,7 @@ class HttpClient:
 
     def _call(self, method: str, path: str, body: bytes | None) -> Reply:
         began = time.perf_counter()
-        headers = {} if body is None else {"Content-Type": "application/json"}
+        headers = self._headers | ({} if body is None else {"Content-Type": "application/json"})
         try:
             self._connection.request(method, path, body, headers)
             answer = self._connection.getresponse()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,7 @@ def deploy(tmp_path: Path, *options: str) -> int:
             ["--target", "kubernetes", "--runtime", "dagger", "--image", IMAGE],
             "goes with --runtime host",
         ),
+        (["--target", "kubernetes", "--runtime", "dagger"], "needs --registry"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(
@@ -86,3 +88,26 @@ def test_another_context_is_answered_with_those_that_there_are(
     assert "elsewhere" in said
     assert "(here)" in said
     assert "t0ken" not in said
+
+
+def test_a_model_that_wants_keys_is_not_deployed_without_one(
+    tmp_path: Path,
+    kubeconfig: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It could not be verified; the cluster, which is not there, is not even asked."""
+    shutil.copytree(VALID.parent, tmp_path / "model")
+    manifest = tmp_path / "model" / VALID.name
+    text = manifest.read_text()
+    guarded = "    replicas: 2\n    access: {keys_secret: callers}\n"
+    assert text.count("    replicas: 2\n") == 1
+    manifest.write_text(text.replace("    replicas: 2\n", guarded))
+    monkeypatch.delenv("MLIFECYCLE_API_KEY", raising=False)
+    options = ["--target", "kubernetes", "--image", IMAGE, "--kubeconfig", str(kubeconfig)]
+    state = str(tmp_path / "state")
+    command = ["deploy", "--manifest", str(manifest), "--state", state, *options]
+    assert cli.run(command) == 2
+    said = capsys.readouterr().err
+    assert "MLIFECYCLE_API_KEY" in said
+    assert "spec.inference.access" in said

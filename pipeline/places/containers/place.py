@@ -151,7 +151,7 @@ class ContainerPlace:
             )
             if not line.keep(report):
                 return None
-        reference = await self._published(line, built)
+        reference = await self.published(line, built)
         event = rollout.event_of(Kind.DEPLOY, line.manifest, built, line.environment, line.record)
         event = event.model_copy(update={"digests": event.digests | {"image": built.image_digest}})
         line.keep(await register.run(line.open(register.NAME), line.catalog, event))
@@ -165,8 +165,10 @@ class ContainerPlace:
             record=event.model_dump(mode="json"),
         )
 
-    async def _published(self, line: Line, built: ImageRelease) -> str:
+    async def published(self, line: Line, built: Built) -> str:
         """The image's reference in the registry, or its digest where there is none."""
+        if not isinstance(built, ImageRelease):
+            raise TypeError("containers publish images")
         if self.registry is None:
             return built.image_digest
         context = line.open(PUBLISH)

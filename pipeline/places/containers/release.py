@@ -51,6 +51,7 @@ class Recipe:
     program_digest: str
     batching: str
     labels: Mapping[str, str]
+    transform_digest: str = ""
 
     @property
     def target(self) -> str:
@@ -129,6 +130,10 @@ class ImageRelease:
         return self.recipe.program_digest
 
     @property
+    def transform_digest(self) -> str:
+        return self.recipe.transform_digest
+
+    @property
     def lock(self) -> Path:
         return self.recipe.lock
 
@@ -173,6 +178,7 @@ def lay_out(
         "lane": program.lane.value,
         "program_digest": program.digest,
         "batching": batching.mode,
+        "transform_digest": program.transform_digest,
     }
     described = (json.dumps({"format": 1, **facts}, indent=1, sort_keys=True) + "\n").encode()
     folder.mkdir(parents=True)
@@ -184,7 +190,7 @@ def lay_out(
         (DOCKERFILE, dockerfile.read_bytes()),
     ):
         (folder / name).write_bytes(data)
-    files = {program.file: program.path}
+    files = dict(program.files)
     files |= {f"{SERVER}/serving/{name}": path for name, path in server_files().items()}
     for name, source in files.items():
         place = folder / name

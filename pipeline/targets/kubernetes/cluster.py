@@ -7,12 +7,13 @@ overloaded is asked again for up to PATIENCE seconds.
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import anyio
 import anyio.to_thread
@@ -87,27 +88,52 @@ class Cluster:
         Nothing is asked yet. Raises InvalidInput for a file or a context that cannot be used.
         """
         file = None if kubeconfig is None else str(kubeconfig)
+        shown = file or "kubectl's"
         try:
             contexts, current = config.list_kube_config_contexts(file)
-            chosen = next((c for c in contexts if c["name"] == context), None)
-            if context is not None and chosen is None:
-                names = ", ".join(sorted(each["name"] for each in contexts))
-                raise _invalid("--context", context, f"a context of the kubeconfig ({names})")
-            chosen = chosen or current
-            settings = Configuration()
-            settings.retries = False
+            chosen = _chosen(contexts, context) if context is not None else current
             client = config.new_client_from_config(
-                file, chosen["name"], persist_config=False, client_configuration=settings
+                file, chosen["name"], persist_config=False, client_configuration=_settings()
             )
-        except (
-            *(config.ConfigException, yaml.YAMLError, OSError),
-            *(AttributeError, KeyError, TypeError, ValueError),
-        ) as error:
-            said = " ".join(str(error).split())[:300]
-            raise _invalid(
-                "--kubeconfig", file or "kubectl's", f"a kubeconfig that can be used ({said})"
-            ) from None
+        except yaml.YAMLError as error:
+            raise _unusable(shown, _without_content(error)) from None
+        except _UNUSABLE as error:
+            raise _unusable(shown, str(error)) from None
         return cls(client, chosen["name"], chosen.get("context", {}).get("namespace"))
+
+    @classmethod
+    def of_text(cls, text: str, context: str | None, way: str | None, room: Path) -> Cluster:
+        """The cluster that a kubeconfig names which was given as a text.
+
+        `way` is the address (https://HOST:PORT) at which its API server is reached from here, where
+        that is another than the kubeconfig's. Certificates are written into `room`, for as long as
+        this process lives. Raises InvalidInput; no message holds a part of the text.
+        """
+        try:
+            document = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise _unusable("", _without_content(error)) from None
+        try:
+            contexts = document["contexts"]
+            chosen = _chosen(contexts, context or document["current-context"])
+            inside = chosen["context"]
+            _require_no_plugin(_named(document["users"], inside["user"])["user"])
+            reached = _named(document["clusters"], inside["cluster"])["cluster"]
+            server = urlsplit(reached["server"])
+            if way is not None:
+                # The certificate is for the name that the kubeconfig has.
+                reached.setdefault("tls-server-name", server.hostname)
+                reached["server"] = way
+            client = config.new_client_from_config_dict(
+                document,
+                chosen["name"],
+                persist_config=False,
+                temp_file_path=str(room),
+                client_configuration=_settings(),
+            )
+        except _UNUSABLE as error:
+            raise _unusable("", str(error)) from None
+        return cls(client, chosen["name"], inside.get("namespace"))
 
     @property
     def server(self) -> str:
@@ -278,6 +304,58 @@ def _root(api_version: str) -> str:
 def _plainly(error: BaseException) -> str:
     inner = getattr(error, "reason", None)
     return " ".join(str(inner if isinstance(inner, Exception) else error).split())[:200]
+
+
+_UNUSABLE = (config.ConfigException, OSError, AttributeError, KeyError, TypeError, ValueError)
+
+
+def _settings() -> Configuration:
+    settings = Configuration()
+    settings.retries = False
+    return settings
+
+
+def _named(entries: list[Document], name: str) -> Document:
+    """The entry of a kubeconfig's list with that name. Raises KeyError."""
+    found = next((each for each in entries if each["name"] == name), None)
+    if found is None:
+        raise KeyError(name)
+    return found
+
+
+def _chosen(contexts: list[Document], name: str) -> Document:
+    """The context of that name. Raises InvalidInput."""
+    chosen = next((each for each in contexts if each["name"] == name), None)
+    if chosen is None:
+        names = ", ".join(sorted(each["name"] for each in contexts))
+        raise _invalid("--context", name, f"a context of the kubeconfig ({names})")
+    return chosen
+
+
+def _require_no_plugin(user: Document) -> None:
+    """Refuse a program that is to give the credentials and is not here. Raises InvalidInput.
+
+    The client would go on without credentials, and the API server would refuse nobody's requests.
+    """
+    program = (user.get("exec") or {}).get("command")
+    if program is not None and shutil.which(program) is None:
+        raise _invalid(
+            "--kubeconfig",
+            f"users[].user.exec.command: {program}",
+            "a token or a client certificate in the kubeconfig, as the program that would give "
+            "them is not here",
+        )
+
+
+def _unusable(shown: str, said: str) -> InvalidInput:
+    reason = " ".join(said.split())[:300]
+    return _invalid("--kubeconfig", shown, f"a kubeconfig that can be used ({reason})")
+
+
+def _without_content(error: yaml.YAMLError) -> str:
+    """Where it is no YAML; the error's own words quote the line, which may hold a token."""
+    mark = getattr(error, "problem_mark", None)
+    return "no YAML" if mark is None else f"no YAML from line {mark.line + 1} on"
 
 
 def _invalid(flag: str, value: str, expected: str) -> InvalidInput:

@@ -111,11 +111,13 @@ async def routed_to(
 
 @contextlib.asynccontextmanager
 async def asking(
-    cluster: Cluster, namespace: str, found: list[Backend]
+    cluster: Cluster, namespace: str, found: list[Backend], key: str | None
 ) -> AsyncIterator[list[tuple[Backend, HttpClient]]]:
-    """A client for each backend."""
+    """A client for each backend, with an API key or without."""
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     pairs = [
-        (backend, HttpClient(_Forwarded(cluster, namespace, backend, SECONDS))) for backend in found
+        (backend, HttpClient(_Forwarded(cluster, namespace, backend, SECONDS), headers))
+        for backend in found
     ]
     try:
         yield pairs

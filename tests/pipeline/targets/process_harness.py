@@ -86,11 +86,16 @@ def ask(url: str, seconds: float = 20.0) -> dict[str, Any]:
 
 
 class Load:
-    """Clients of both kinds in threads: every request's answer or error is counted."""
+    """Clients of both kinds in threads: every request's answer or error is counted.
+
+    `unaccepted` counts what a server that stops cannot help: new connections that it refuses, or
+    that the system made for it and drops with its listening socket before it has accepted them.
+    """
 
     def __init__(self, url: str) -> None:
         self.answers: Counter[str] = Counter()
         self.errors: list[str] = []
+        self.unaccepted = 0
         self.closes = 0
         self._address = url.removeprefix("http://")
         self._count = threading.Lock()
@@ -101,6 +106,7 @@ class Load:
     def _run(self, keep_alive: bool, pause: float) -> None:
         connection = http.client.HTTPConnection(self._address, timeout=20)
         while not self._stop.wait(pause):
+            new = connection.sock is None
             try:
                 connection.request("POST", "/predict", b'{"instances": [[1]]}')
                 answer = connection.getresponse()
@@ -110,8 +116,10 @@ class Load:
                     self.answers[document["model_version"]] += 1
                     self.closes += answer.getheader("connection") == "close"
             except (OSError, http.client.HTTPException, ValueError, AssertionError) as error:
+                unaccepted = isinstance(error, ConnectionError) and new
                 with self._count:
-                    self.errors.append(repr(error))
+                    self.unaccepted += unaccepted
+                    self.errors += [] if unaccepted else [repr(error)]
                 connection.close()
             if not keep_alive:
                 connection.close()
