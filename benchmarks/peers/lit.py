@@ -28,7 +28,7 @@ class Api(litserve.LitAPI):
 
 
 if __name__ == "__main__":
-    size, port = int(sys.argv[1]), int(sys.argv[2])
-    api = Api(max_batch_size=size, batch_timeout=0.002 if size > 1 else 0.0)
+    size, wait, port = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
+    api = Api(max_batch_size=size, batch_timeout=wait)
     server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1, fast_queue=True)
     server.run(port=port, generate_client_file=False, log_level="warning", num_api_servers=1)
