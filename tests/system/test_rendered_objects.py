@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -107,8 +107,12 @@ def rendered(
 
 
 def by_kind(objects: bytes) -> Objects:
+    """The objects by their kind; a ConfigMap with a dashboard is a Dashboard."""
     documents = list(yaml.safe_load_all(objects))
-    found = {document["kind"]: document for document in documents}
+    found = {
+        "Dashboard" if "dashboard.json" in document.get("data", {}) else document["kind"]: document
+        for document in documents
+    }
     assert len(found) == len(documents)
     return found
 
@@ -146,7 +150,7 @@ def test_every_object_is_what_its_strict_schema_says(
     report = judged(tmp_path / "run" / render.OBJECTS, schemas)
     assert report.status is ToolStatus.RAN, report.reason
     assert not report.findings
-    assert report.audited == len(by_kind(objects)) == (9 if environment in SPARE else 8)
+    assert report.audited == len(by_kind(objects)) == (11 if environment in SPARE else 10)
 
 
 @each
@@ -189,6 +193,9 @@ def test_names_namespace_and_labels_are_on_every_object(
         assert metadata["namespace"] == "payments-risk"
         if kind == "Service":
             assert metadata["labels"].pop("app.kubernetes.io/component") == "model-server"
+        if kind == "Dashboard":
+            # By it the sidecar of Grafana finds it.
+            assert metadata["labels"].pop("grafana_dashboard") == "1"
         assert metadata["labels"] == {
             "app.kubernetes.io/name": "fraud-detector",
             "app.kubernetes.io/managed-by": "mlifecycle",
@@ -196,7 +203,9 @@ def test_names_namespace_and_labels_are_on_every_object(
             "team": "payments-risk",
             "cost-center": "4711",
         }
-        if kind == "ConfigMap":
+        if kind == "Dashboard":
+            assert metadata["name"] == "fraud-detector-dashboard"
+        elif kind == "ConfigMap":
             assert metadata["name"].startswith("fraud-detector-settings-")
         else:
             assert metadata["name"] == "fraud-detector"
@@ -341,7 +350,7 @@ def test_any_name_that_a_manifest_allows_is_a_name_of_objects(
     for kind in ("Namespace", "ServiceAccount", "Service", "Deployment", "PodDisruptionBudget"):
         assert objects[kind]["metadata"]["name"] == name
     assert pod(objects)["spec"]["serviceAccountName"] == name
-    assert judged(tmp_path / "run" / render.OBJECTS, schemas).audited == 9
+    assert judged(tmp_path / "run" / render.OBJECTS, schemas).audited == 11
 
 
 @each
@@ -356,8 +365,9 @@ def test_where_nodes_come_and_go_a_model_stays_available(
 
 def test_objects_come_before_those_that_use_them(tmp_path: Path) -> None:
     assert list(by_kind(rendered(tmp_path, example()))) == [
-        *("Namespace", "ServiceAccount", "ConfigMap", "Service", "Deployment"),
-        *("PodDisruptionBudget", "HorizontalPodAutoscaler", "ServiceMonitor", "NetworkPolicy"),
+        *("Namespace", "ServiceAccount", "Dashboard", "ConfigMap", "Service", "Deployment"),
+        *("PodDisruptionBudget", "HorizontalPodAutoscaler", "PrometheusRule", "ServiceMonitor"),
+        "NetworkPolicy",
     ]
 
 
@@ -388,6 +398,43 @@ def test_an_ingress_leads_to_the_model_s_service(
     (path,) = rule["http"]["paths"]
     assert (rule["host"], path["path"]) == ("fraud.example.com", "/predict")
     assert path["backend"]["service"]["name"] == "fraud-detector"
+    assert judged(tmp_path / "run" / render.OBJECTS, schemas).findings == ()
+
+
+@pytest.mark.parametrize("platform", [None, *Platform])
+def test_pods_read_the_keys_of_those_who_may_ask(
+    tmp_path: Path,
+    schemas: Path,
+    load: Callable[[Change], Manifest],
+    platform: Platform | None,
+) -> None:
+    access = {"keys_secret": "callers"}
+    guarded = load(lambda document: document["spec"]["inference"].update(access=access))
+    objects = list(
+        yaml.safe_load_all(rendered(tmp_path, guarded, Environment.PROD, PUBLISHED, platform))
+    )
+    (settings,) = (
+        each["data"]
+        for each in objects
+        if each["kind"] == "ConfigMap" and "MLIFECYCLE_SERVING_AUTHENTICATION" in each["data"]
+    )
+    assert settings["MLIFECYCLE_SERVING_AUTHENTICATION"] == "keys"
+    assert settings["MLIFECYCLE_SERVING_PUBLIC"] == "health,ready,metrics"
+    found = [
+        each["spec"]["predictor"]
+        if each["kind"] == "InferenceService"
+        else each["spec"]["template"]["spec"]
+        for each in objects
+        if each["kind"] in ("Deployment", "InferenceService")
+    ]
+    (pods,) = found
+    (volume,) = (each for each in pods["volumes"] if "secret" in each)
+    assert volume["secret"] == {"secretName": "callers"}
+    (mount,) = (
+        each for each in pods["containers"][0]["volumeMounts"] if each["name"] == volume["name"]
+    )
+    file = PurePosixPath(settings["MLIFECYCLE_SERVING_KEYS_FILE"])
+    assert (mount["mountPath"], mount["readOnly"]) == (str(file.parent), True)
     assert judged(tmp_path / "run" / render.OBJECTS, schemas).findings == ()
 
 

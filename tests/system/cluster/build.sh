@@ -2,6 +2,7 @@
 # Build the parts of a cluster from the versions and hashes in source/go.mod and source/go.sum.
 # Does nothing when they are there already. Needs Go; takes about eight minutes the first time.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+. "$here/../go.sh"
 
 commands=(kubectl kube-apiserver kube-controller-manager kube-scheduler kubelet)
 flags=(-mod=readonly -trimpath -buildvcs=false)

@@ -6,10 +6,13 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
+import time
 import urllib.request
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,3 +108,32 @@ def model_repository(folder: Path, manifest: Path) -> Path:
     make = ["git", "init", "--quiet", str(folder)]
     subprocess.run(make, check=True)
     return folder
+
+
+@contextmanager
+def serving(module: Path, *function: str | Path) -> Iterator[str]:
+    """The address at which a function's service answers, as long as the call goes on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [os.environ[CLI], "call", *images(), *function, "up", "--ports", f"{port}:8000"]
+    running = subprocess.Popen(
+        list(map(str, command)),
+        cwd=module,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 300
+        while running.poll() is None and time.monotonic() < deadline:
+            try:
+                urllib.request.urlopen(f"{address}/ready", timeout=5).close()
+            except OSError:
+                time.sleep(0.3)
+            else:
+                break
+        yield address
+    finally:
+        running.terminate()
+        running.wait(60)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ sys.path.append(str(Path(__file__).parents[2] / "pipeline" / "tools"))
 
 import image_inputs
 
+LONG = ("test_whole_image", "test_docs", "test_into_cluster", "test_killed_engine")
 TRIVY, GRYPE = Path("db.tar.gz"), Path("grype/database.tar")
 LIMIT = 900  # seconds, for the small module
 ABSENT = 'No engine is named. Run this first: eval "$(tests/system/engine/up.sh)"'
@@ -49,6 +51,12 @@ class Ask(Protocol):
         folders: Mapping[str, Path] | None = None,
         files: Mapping[str, Path] | None = None,
     ) -> Any: ...
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, or one worker would be busy with them long after the others."""
+    order = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -154,11 +162,15 @@ def databases() -> Databases:
     They are kept for the day: with the same ones, the same image's scan comes from the cache.
     """
     kept = image_inputs.PROGRAMS.parent / "databases"
+    kept.mkdir(parents=True, exist_ok=True)
     today = kept / f"{datetime.now(UTC):%Y-%m-%d}"
-    if not today.exists():
-        shutil.rmtree(kept, ignore_errors=True)
-        kept.mkdir(parents=True)
-        with tempfile.TemporaryDirectory(dir=kept) as room:
-            made(Path(room) / "made")
-            (Path(room) / "made").rename(today)
+    # Other workers ask for the same ones at the same time.
+    with (kept / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not today.exists():
+            for former in kept.glob("20*"):
+                shutil.rmtree(former)
+            with tempfile.TemporaryDirectory(dir=kept) as room:
+                made(Path(room) / "made")
+                (Path(room) / "made").rename(today)
     return Databases(today / TRIVY, today / GRYPE)

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
-import socket
-import subprocess
 import tarfile
-import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +14,7 @@ import anyio
 import dagger
 import pytest
 import yaml
-from calls import CLI, STOCK, images, needs_registry, pulled, registry
+from calls import STOCK, needs_registry, pulled, registry, serving
 from conftest import Ask, Call, Databases
 from dagger import dag
 from small_module import OWN
@@ -153,35 +147,6 @@ def test_the_archive_holds_that_image(
         # `docker load` reads this one.
         assert archive.getmember("manifest.json").size
     assert [entry["digest"] for entry in index["manifests"]] == [image["digest"]]
-
-
-@contextmanager
-def serving(module: Path, *function: str | Path) -> Iterator[str]:
-    """The address at which a function's service answers, as long as the call goes on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [os.environ[CLI], "call", *images(), *function, "up", "--ports", f"{port}:8000"]
-    running = subprocess.Popen(
-        list(map(str, command)),
-        cwd=module,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        address = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 300
-        while running.poll() is None and time.monotonic() < deadline:
-            try:
-                urllib.request.urlopen(f"{address}/ready", timeout=5).close()
-            except OSError:
-                time.sleep(0.3)
-            else:
-                break
-        yield address
-    finally:
-        running.terminate()
-        running.wait(60)
 
 
 def test_serve_answers_on_this_machine(small: Path, image: dict[str, Any], good: Path) -> None:

@@ -5,6 +5,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$here/../go.sh"
 folder="${XDG_CACHE_HOME:-$HOME/.cache}/mlifecycle-tests/bin"
 
 install() {

@@ -2,6 +2,7 @@
 # Build Dagger's engine and command line from the versions and hashes in source/go.mod and source/go.sum.
 # Does nothing when they are there already. Needs Go; takes about twelve minutes the first time.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+. "$here/../go.sh"
 
 commands=(engine dagger init dnsname)
 flags=(-mod=readonly -trimpath -buildvcs=false -tags dfexcludepatterns,dfparents)

@@ -75,6 +75,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--wait", type=float, default=120)
     parser.add_argument("--force-conflicts", action="store_true")
     parser.add_argument("--canary", type=int, default=0)
+    parser.add_argument("--lacking-nothing", action="store_true")
     return parser.parse_args()
 
 
@@ -123,7 +124,7 @@ async def bring(given: argparse.Namespace) -> int:
         timeout=given.timeout,
         wait=given.wait,
         force=given.force_conflicts,
-        may_lack=may_lack(line),
+        may_lack=frozenset() if given.lacking_nothing else may_lack(line),
         canary=given.canary,
         watched=10.0,
     )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import secrets
-import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from kubectl import kubectl
 from place import NAME, Room
+from steady import Load
 from workplace import Workplace
 
 
@@ -54,38 +53,9 @@ def test_a_rollback_returns_and_the_catalog_knows_it(whole: Room) -> None:
     assert "There is nothing else to go back to" in done.stderr
 
 
-class Load:
-    """Requests through the Service, by way of the API server, until it is told to end."""
-
-    def __init__(self, room: Room) -> None:
-        self.room = room
-        self.answers = 0
-        self.failures: list[str] = []
-        self._end = threading.Event()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(2)]
-
-    def _ask(self) -> None:
-        while not self._end.is_set():
-            try:
-                self.room.predict()
-                self.answers += 1
-            except (OSError, ValueError) as error:
-                self.failures.append(str(error))
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self._end.set()
-        for thread in self._threads:
-            thread.join(60)
-
-
 def test_an_upgrade_under_load_loses_no_request(room: Room) -> None:
     assert room.deploy("1.2.0").returncode == 0
-    with Load(room) as load:
+    with Load(room.predict) as load:
         done = room.deploy("1.3.0")
         assert done.returncode == 0, done.stdout + done.stderr
         before = load.answers

@@ -7,6 +7,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$here/../go.sh"
 folder="${XDG_CACHE_HOME:-$HOME/.cache}/mlifecycle-tests/bin"
 
 # The variable that holds a tool's version: without it, `--version` would say nothing of use.

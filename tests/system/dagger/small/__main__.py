@@ -59,6 +59,7 @@ def handler(settings: Document) -> type[BaseHTTPRequestHandler]:
         "release": os.environ["MLIFECYCLE_RELEASE_DIGEST"],
         "name": settings["model"]["name"],
         "version": settings["model"]["version"],
+        "digest": settings["model"]["digest"],
     }
 
     class Handler(BaseHTTPRequestHandler):

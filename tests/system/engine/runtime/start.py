@@ -1,5 +1,5 @@
 #!/opt/venv/bin/python
-"""Answer one call of the engine, as the official SDK's entry point does."""
+"""Answer one call of the engine, as the official SDK's entry point does, or describe the module."""
 
 import os
 import re
@@ -12,4 +12,4 @@ os.environ.setdefault("DAGGER_DEFAULT_PYTHON_PACKAGE", name.replace("-", "_"))
 
 from dagger.mod.cli import app  # noqa: E402  (it reads the variables when it is imported)
 
-sys.exit(app())
+sys.exit(app(register="--register" in sys.argv))
