@@ -81,7 +81,8 @@ async def _restored(
     context.progress.step(f"returning to {former.event.version}")
     documents, _ = await apply.known(work.cluster, former.documents, work.settings.may_lack)
     _, inside = split(documents)
-    await apply.apply(work.cluster, inside, force=True)
+    marked = await apply.retried(work.cluster, inside)
+    await apply.apply(work.cluster, marked, force=True)
     deployment = await waiting.rolled_out(
         work.cluster, deployment_of(inside), RESTORING, once(context)
     )

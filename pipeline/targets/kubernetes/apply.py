@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
 
+from pipeline.targets.kubernetes import reasons
 from pipeline.targets.kubernetes.cluster import Cluster, NoSuchKind, Refused
 from pipeline.targets.kubernetes.objects import Document, Key, is_ours
 from pipeline.verdict import Level, Violation
 
+RETRIED = "mlifecycle.io/retried-at"
 _PAUSE = 0.5
 
 
@@ -123,6 +127,25 @@ async def apply(cluster: Cluster, documents: Iterable[Document], *, force: bool)
     """Write the objects in their order. Raises Refused."""
     for document in documents:
         await cluster.apply(document, force=force)
+
+
+async def retried(cluster: Cluster, documents: Iterable[Document]) -> list[Document]:
+    """The objects, with a mark on each Deployment that was refused its pods.
+
+    A controller that is refused tries again later and later, up to some sixteen minutes, also when
+    what refused it is long gone. A mark that it has not seen makes it try at once; the next apply
+    takes it away.
+    """
+    found: list[Document] = []
+    for document in documents:
+        if document["kind"] == "Deployment":
+            live = await cluster.find(Key.of(document))
+            if live is not None and reasons.of_deployment(live) is not None:
+                document = copy.deepcopy(document)
+                marks = document["metadata"].setdefault("annotations", {})
+                marks[RETRIED] = datetime.now(UTC).isoformat()
+        found.append(document)
+    return found
 
 
 async def remove(

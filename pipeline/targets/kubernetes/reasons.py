@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.targets.kubernetes.objects import Document
@@ -26,14 +26,19 @@ _WAITING = {
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What keeps a pod from getting ready, and after how many seconds it is final."""
+    """What keeps a pod from getting ready, and after how many seconds it is final.
+
+    `detail` is what the cluster says of it: of one reason, each attempt may say something else.
+    """
 
     reason: str
     patience: float
+    detail: str = ""
     pod: str = ""
 
     def __str__(self) -> str:
-        return f"pod {self.pod}: {self.reason}" if self.pod else self.reason
+        said = f"{self.reason}: {self.detail}" if self.detail else self.reason
+        return f"pod {self.pod}: {said}" if self.pod else said
 
 
 def of_deployment(deployment: Mapping[str, Any]) -> Trouble | None:
@@ -43,7 +48,7 @@ def of_deployment(deployment: Mapping[str, Any]) -> Trouble | None:
             message = condition.get("message", "")
             quota = "exceeded quota" in message
             said = "the namespace's quota is used up" if quota else "no pod can be made"
-            return Trouble(f"{said}: {message}", SHORT / 2)
+            return Trouble(said, SHORT / 2, message)
     return None
 
 
@@ -51,7 +56,7 @@ def of_pods(pods: Iterable[Document]) -> Iterator[Trouble]:
     """What is wrong with each pod that something is wrong with."""
     for pod in pods:
         if (found := of_pod(pod)) is not None:
-            yield Trouble(found.reason, found.patience, pod["metadata"]["name"])
+            yield replace(found, pod=pod["metadata"]["name"])
 
 
 def of_pod(pod: Mapping[str, Any]) -> Trouble | None:
@@ -59,9 +64,9 @@ def of_pod(pod: Mapping[str, Any]) -> Trouble | None:
     status = pod.get("status", {})
     for condition in _conditions(pod):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return Trouble(f"no node takes it: {condition.get('message', '')}", FOREVER)
+            return Trouble("no node takes it", FOREVER, condition.get("message", ""))
     if status.get("phase") == "Failed":
-        return Trouble(f"it failed: {status.get('message') or status.get('reason', '')}", SHORT)
+        return Trouble("it failed", SHORT, status.get("message") or status.get("reason", ""))
     for container in status.get("containerStatuses") or ():
         if (found := _of_container(container)) is not None:
             return found
@@ -72,14 +77,14 @@ def _of_container(container: Mapping[str, Any]) -> Trouble | None:
     waiting = container.get("state", {}).get("waiting") or {}
     reason, message = waiting.get("reason", ""), waiting.get("message", "")
     if reason in _WAITING:
-        return Trouble(f"{_WAITING[reason]}: {message or reason}", SHORT)
+        return Trouble(_WAITING[reason], SHORT, message or reason)
     if not container.get("restartCount") and reason != "CrashLoopBackOff":
         return None
     ended = container.get("lastState", {}).get("terminated") or {}
     # Once is no habit: a node may have lacked something for a moment.
     again = container.get("restartCount", 0) >= RESTARTS
     patience = 0.0 if again and reason == "CrashLoopBackOff" else FOREVER
-    return Trouble(f"its server ends again and again: {_ended(ended)}", patience)
+    return Trouble("its server ends again and again", patience, _ended(ended))
 
 
 def _ended(terminated: Mapping[str, Any]) -> str:

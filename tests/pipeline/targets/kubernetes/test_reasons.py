@@ -40,7 +40,7 @@ def test_what_a_container_waits_for_is_said_in_words(reason: str, said: str) -> 
     waiting = container(waiting={"reason": reason, "message": "no such thing"})
     found = reasons.of_pod(pod(containerStatuses=[waiting]))
     assert found is not None
-    assert found.reason == said
+    assert str(found) == said
     assert 0 < found.patience < FOREVER
 
 
@@ -54,14 +54,14 @@ def test_a_server_that_ends_once_may_come_back_and_one_that_does_so_again_may_no
     assert second is not None
     assert first.patience == FOREVER
     assert second.patience == 0
-    assert second.reason == "its server ends again and again: exit code 3, no weights"
+    assert str(second) == "its server ends again and again: exit code 3, no weights"
 
 
 def test_memory_is_named() -> None:
     ended = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
     found = reasons.of_pod(pod(containerStatuses=[container(2, running={}) | {"lastState": ended}]))
     assert found is not None
-    assert "it took more memory than its limit" in found.reason
+    assert "it took more memory than its limit" in str(found)
 
 
 def test_a_pod_that_no_node_takes_may_still_get_one() -> None:
@@ -76,6 +76,6 @@ def test_a_quota_is_named() -> None:
     condition = {"type": "ReplicaFailure", "status": "True", "message": message}
     found = reasons.of_deployment({"status": {"conditions": [condition]}})
     assert found is not None
-    assert found.reason == f"the namespace's quota is used up: {message}"
+    assert str(found) == f"the namespace's quota is used up: {message}"
     assert reasons.of_deployment({"status": {"conditions": []}}) is None
     assert reasons.of_deployment({}) is None

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import anyio
 import pytest
 
-from pipeline.targets.kubernetes import waiting
+from pipeline.targets.kubernetes import apply, waiting
 from pipeline.targets.kubernetes.cluster import Cluster
 from pipeline.targets.kubernetes.objects import Document, Key
 from pipeline.targets.kubernetes.waiting import NotReady
 
-KEY = Key("apps/v1", "Deployment", "model", "models")
+KEY = Key("apps/v1", "Deployment", "models", "model")
 REVISION = {"deployment.kubernetes.io/revision": "2"}
 
 
@@ -81,3 +82,41 @@ def test_a_pod_that_ends_again_and_again_is_final() -> None:
     with pytest.raises(NotReady, match="its server ends again and again: exit code 1") as failure:
         rolled_out(deployment(3, 3))
     assert failure.value.log == "weights are missing"
+
+
+def refused(pod: str) -> Document:
+    """What a Deployment says after each attempt to make a pod, which has another name each time."""
+    message = f'pods "{pod}" is forbidden: this image was withdrawn'
+    condition = {"type": "ReplicaFailure", "status": "True", "message": message}
+    found = deployment(3, 3)
+    found["status"]["conditions"] = [condition]
+    return found
+
+
+def test_a_refusal_is_final_in_its_time_however_often_it_is_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Scripted, "listed", none_listed)
+    clock = SimpleNamespace(monotonic=map(float, range(1000)).__next__)
+    monkeypatch.setattr(waiting, "time", clock)
+    monkeypatch.setattr(waiting, "_PAUSE", 0.0)
+    looks = [refused(f"model-{number}") for number in range(40)]
+    with pytest.raises(NotReady, match='no pod can be made: pods "model-10" is forbidden'):
+        rolled_out(*looks)
+
+
+async def none_listed(scripted: Scripted, path: str, selector: str) -> list[Document]:
+    return []
+
+
+def test_only_a_deployment_that_was_refused_its_pods_is_marked_to_be_tried_at_once() -> None:
+    rendered = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {
+        "name": "model", "namespace": "models", "annotations": {"owner": "risk"}}}  # fmt: skip
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "model"}}
+    objects: list[Document] = [rendered, service]
+    marked = anyio.run(apply.retried, cast(Cluster, Scripted(refused("model-1"))), objects)
+    assert set(marked[0]["metadata"]["annotations"]) == {"owner", apply.RETRIED}
+    assert marked[1:] == [service]
+    assert set(rendered["metadata"]["annotations"]) == {"owner"}  # type: ignore[index]
+    whole = anyio.run(apply.retried, cast(Cluster, Scripted(deployment(3, 3))), objects)
+    assert whole == objects
