@@ -20,6 +20,8 @@ import re
 import struct
 import zipfile
 import zlib
+from dataclasses import dataclass
+from typing import Any
 
 from serving import program
 from serving.errors import UnsafeArchive
@@ -65,8 +67,22 @@ _BROKEN = (
 )
 
 
-def rebuild(data: bytes) -> bytes:
-    """A `torch.export` archive with the model of `data` and nothing else; raises UnsafeArchive."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A model, checked: its program, and what its weights and constants are called.
+
+    The documents are JSON, as torch's export schema has them. `files` maps the path below the
+    archive's top folder to a tensor's bytes.
+    """
+
+    program: dict[str, Any]
+    weights: dict[str, Any]
+    constants: dict[str, Any]
+    files: dict[str, bytes]
+
+
+def read(data: bytes) -> Parts:
+    """What the `torch.export` archive `data` holds of a model; raises UnsafeArchive."""
     entries = _entries(data)
     for name, expected in _FORMAT.items():
         if name in entries and entries[name] != expected:
@@ -82,14 +98,29 @@ def rebuild(data: bytes) -> bytes:
         if len(entries[name]) > MAX_DOCUMENT:
             raise UnsafeArchive(f"{name} has {len(entries[name])} bytes, {MAX_DOCUMENT} may be")
         documents[name] = parse(entries[name], name)
-    clean = {_PROGRAM: program.rebuild(documents[_PROGRAM])}
-    tensors = {name: content for name, content in entries.items() if _TENSOR.fullmatch(name)}
-    for name in (_WEIGHTS, _CONSTANTS):
+    files = {name: content for name, content in entries.items() if _TENSOR.fullmatch(name)}
+
+    def payloads(name: str) -> dict[str, Any]:
         folder = name.rsplit("/", 1)[0] + "/"
-        sizes = {k.removeprefix(folder): len(v) for k, v in tensors.items() if k.startswith(folder)}
-        clean[name] = program.payloads(documents[name], name, sizes)
-    written = {name: json.dumps(document).encode() for name, document in clean.items()}
-    return _written({**_FORMAT, ".data/version": b"6", **tensors, **written, _SAMPLE_INPUTS: b""})
+        sizes = {k.removeprefix(folder): len(v) for k, v in files.items() if k.startswith(folder)}
+        return program.payloads(documents[name], name, sizes)
+
+    return Parts(
+        program=program.rebuild(documents[_PROGRAM]),
+        weights=payloads(_WEIGHTS),
+        constants=payloads(_CONSTANTS),
+        files=files,
+    )
+
+
+def rebuild(data: bytes) -> bytes:
+    """A `torch.export` archive with the model of `data` and nothing else; raises UnsafeArchive."""
+    parts = read(data)
+    documents = {_PROGRAM: parts.program, _WEIGHTS: parts.weights, _CONSTANTS: parts.constants}
+    written = {name: json.dumps(document).encode() for name, document in documents.items()}
+    return _written(
+        {**_FORMAT, ".data/version": b"6", **parts.files, **written, _SAMPLE_INPUTS: b""}
+    )
 
 
 def _entries(data: bytes) -> dict[str, bytes]:

@@ -150,7 +150,7 @@ def _unsafe(path: Path) -> str | None:
     archive: Any = importlib.import_module("serving.archive")
     errors: Any = importlib.import_module("serving.errors")
     try:
-        archive.rebuild(path.read_bytes())
+        archive.read(path.read_bytes())
     except errors.UnsafeArchive as error:
         return str(error)
     return None

@@ -1,21 +1,21 @@
-"""From a program that `archive.rebuild` has let pass to a module that runs it.
+"""From a program that `archive.read` has let pass to a module that runs it.
 
 `torch.export.load` does that too, after it has imported torch's compiler, which takes nearly as
-long as torch itself and is not needed to run anything. The program as `rebuild` writes it is
-simple: named tensors, and calls of known operators in their order. Numbers of types and layouts
-are those of torch's export schema (torch/_export/serde/schema.py).
+long as torch itself and is not needed to run anything. The program as `read` gives it is simple:
+named tensors, and calls of known operators in their order. Numbers of types and layouts are those
+of torch's export schema (torch/_export/serde/schema.py).
 """
 
 from __future__ import annotations
 
-import io
-import json
 import operator
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
+
+from serving.archive import Parts
 
 TYPES = {
     1: torch.uint8,
@@ -38,24 +38,22 @@ FORMATS = {
 LAYOUTS = {7: torch.strided}
 
 
-def build(archive: bytes) -> torch.fx.GraphModule:
-    """The module of the archive that `archive.rebuild` wrote: one tensor in, one out.
+def build(parts: Parts) -> torch.fx.GraphModule:
+    """The module of a model: one tensor in, one out.
 
     Raises KeyError, ValueError or what torch raises on a program that cannot be built.
     """
-    with zipfile.ZipFile(io.BytesIO(archive)) as entries:
-        files = {name.removeprefix("model/"): entries.read(name) for name in entries.namelist()}
-    return _Builder(files).module()
+    return _Builder(parts).module()
 
 
 class _Builder:
     """One program on its way to a module."""
 
-    def __init__(self, files: Mapping[str, bytes]) -> None:
-        self._program = json.loads(files["models/model.json"])["graph_module"]
+    def __init__(self, parts: Parts) -> None:
+        self._program = parts.program["graph_module"]
         self._tensors = {
-            **_tensors(files, "constants"),
-            **_tensors(files, "weights"),
+            **_tensors(parts.constants, "data/constants/", parts.files),
+            **_tensors(parts.weights, "data/weights/", parts.files),
         }
         self._root = torch.nn.Module()
         self._graph = torch.fx.Graph()
@@ -160,18 +158,18 @@ def _target(name: str) -> Any:
     raise ValueError(f"there is no operator {name}")
 
 
-def _tensors(files: Mapping[str, bytes], folder: str) -> dict[str, torch.Tensor]:
-    document = json.loads(files[f"data/{folder}/model_{folder}_config.json"])
+def _tensors(
+    document: Mapping[str, Any], folder: str, files: Mapping[str, bytes]
+) -> dict[str, torch.Tensor]:
     found: dict[str, torch.Tensor] = {}
     for name, payload in document["config"].items():
-        content = files[f"data/{folder}/{payload['path_name']}"]
+        content = files[folder + payload["path_name"]]
         meta = payload["tensor_meta"]
         sizes = [size["as_int"] for size in meta["sizes"]]
         strides = [stride["as_int"] for stride in meta["strides"]]
-        if not content:
-            found[name] = torch.empty(sizes, dtype=TYPES[meta["dtype"]])
-            continue
-        # Cloned into memory that torch aligns as its fast paths want.
-        flat = torch.frombuffer(bytearray(content), dtype=TYPES[meta["dtype"]]).clone()
+        # Copied once, into memory that torch has aligned as its fast paths want.
+        memory = torch.empty(len(content), dtype=torch.uint8)
+        memory.numpy()[:] = np.frombuffer(content, dtype=np.uint8)
+        flat = memory.view(TYPES[meta["dtype"]])
         found[name] = flat.as_strided(sizes, strides, meta["storage_offset"]["as_int"])
     return found

@@ -30,10 +30,10 @@ class TorchLane:
 
 def load(data: bytes, threads: int) -> TorchLane:
     """Load the model file's content, to be run on `threads`; raises UnsafeArchive or UnfitModel."""
-    safe = archive.rebuild(data)
+    parts = archive.read(data)
     torch.set_num_threads(threads)
     try:
-        module = graph.build(safe)
+        module = graph.build(parts)
     except Exception as error:  # whatever torch raises on a program that it cannot build
         raise UnfitModel(f"torch cannot load the model: {first_line(error)}") from error
     return TorchLane(module)
