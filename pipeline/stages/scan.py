@@ -183,18 +183,20 @@ async def _offered(
 ) -> list[Scanner]:
     """The scanners that apply here, and those that the policy demands, whether they do or not."""
     demanded = _demanded(context, inputs)
+    offered: set[str] = set()
 
-    async def offered(scanner: Scanner) -> bool:
-        if scanner.name in demanded:
-            return True
-        if not inputs.keys() >= set(scanner.reads):
-            return False
-        return (
-            scanner.package is not None
-            or await context.runtime.version(scanner.command) is not None
-        )
+    async def look(scanner: Scanner) -> None:
+        there = scanner.name in demanded
+        if not there and inputs.keys() >= set(scanner.reads):
+            there = scanner.package is not None
+            there = there or await context.runtime.version(scanner.command) is not None
+        if there:
+            offered.add(scanner.name)
 
-    return [scanner for scanner in scanners if await offered(scanner)]
+    async with anyio.create_task_group() as group:
+        for scanner in scanners:
+            group.start_soon(look, scanner)
+    return [scanner for scanner in scanners if scanner.name in offered]
 
 
 def _demanded(context: Context, inputs: Mapping[str, Input]) -> Collection[str]:
