@@ -244,7 +244,7 @@ encrypted(thing, host) if {
 # custom:
 #   id: KD-ING-002
 #   severity: deny
-#   remedy: Name the Secret with the hashes of API keys in the manifest, as inference.access.keys_secret.
+#   remedy: Say in the manifest who may ask, by inference.access.keys_secret (the Secret with the hashes of API keys) or inference.access.tokens (an issuer).
 violations contains denied("KD-ING-002", below(pod, "containers"), null, "settings with MLIFECYCLE_SERVING_AUTHENTICATION: keys or jwt") if {
 	demanded("ingress.authentication_required")
 	count(of_kind("Ingress")) > 0

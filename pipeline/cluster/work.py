@@ -64,7 +64,7 @@ def require_key(manifest: Manifest, key: str | None) -> None:
                     KEY_VARIABLE,
                     "spec.inference.access",
                     "",
-                    "an API key of the Secret, since the pods answer nobody without one",
+                    "an API key of the Secret or a token, since the pods answer nobody without one",
                     f"Set {KEY_VARIABLE}; a Dagger call takes --api-key.",
                 )
             ]

@@ -65,13 +65,28 @@ def watched(model: ModelDeployment) -> bool:
 
 def settings(model: ModelDeployment) -> dict[str, str]:
     """The server's environment. What it must know of the model is in its image."""
-    tracing = model.spec.observability.tracing
-    if not tracing.enabled or tracing.endpoint is None:
-        return {}
-    return {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": tracing.endpoint,
-        "OTEL_SERVICE_NAME": model.metadata.name,
+    found: dict[str, str] = {}
+    tracing, access = model.spec.observability.tracing, model.spec.inference.access
+    if tracing.enabled and tracing.endpoint is not None:
+        found["OTEL_EXPORTER_OTLP_ENDPOINT"] = tracing.endpoint
+        found["OTEL_SERVICE_NAME"] = model.metadata.name
+    return found | ({} if access is None else _asking(access))
+
+
+def _asking(access: Access) -> dict[str, str]:
+    """The settings of a server that asks who comes."""
+    ways = {"keys": access.keys_secret, "jwt": access.tokens}
+    found = {
+        "MLIFECYCLE_SERVING_AUTHENTICATION": ",".join(way for way, by in ways.items() if by),
+        # The kubelet and Prometheus come without a credential; the NetworkPolicy and the Ingress,
+        # which has /predict alone, keep others from these.
+        "MLIFECYCLE_SERVING_PUBLIC": "health,ready,metrics",
     }
+    if access.tokens is not None:
+        found["MLIFECYCLE_SERVING_JWT_ISSUER"] = access.tokens.issuer
+        found["MLIFECYCLE_SERVING_JWT_AUDIENCE"] = access.tokens.audience
+        found["MLIFECYCLE_SERVING_JWT_KEYS"] = access.tokens.key_set
+    return found
 
 
 def _whole(manifest: Manifest, platform: Platform | None) -> dict[str, Any]:
@@ -142,7 +157,7 @@ def _components(model: ModelDeployment) -> list[str]:
     """What the manifest switches on; what the environment does is in its overlay."""
     asked = {
         "autoscaling": autoscaled(model) is not None,
-        "api-keys": model.spec.inference.access is not None,
+        "api-keys": keys_secret(model) is not None,
         "ingress": model.spec.inference.ingress is not None,
         "monitoring": watched(model),
     }
@@ -170,14 +185,16 @@ def _patches(model: ModelDeployment) -> list[dict[str, Any]]:
         patches.append(_patch("HorizontalPodAutoscaler", _bounds(autoscaling)))
     if inference.ingress is not None:
         patches.append(_patch("Ingress", _way_in(inference.ingress)))
-    if inference.access is not None:
-        patches.append(_patch("Deployment", _keys(inference.access)))
+    if (secret := keys_secret(model)) is not None:
+        patches.append(_patch("Deployment", _keys(secret)))
     if watched(model):
         rules = [{"op": "replace", "path": "/spec/groups", "value": alerts.groups(model)}]
         patches.append(_patch("PrometheusRule", rules))
-    if (rule := egress.rule(settings(model).get("OTEL_EXPORTER_OTLP_ENDPOINT"))) is not None:
-        way_out = [{"op": "add", "path": "/spec/egress/-", "value": rule}]
-        patches.append(_patch("NetworkPolicy", way_out))
+    asked = settings(model)
+    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "MLIFECYCLE_SERVING_JWT_KEYS"):
+        if (rule := egress.rule(asked.get(name))) is not None:
+            way_out = [{"op": "add", "path": "/spec/egress/-", "value": rule}]
+            patches.append(_patch("NetworkPolicy", way_out))
     return patches
 
 
@@ -216,12 +233,18 @@ def _way_in(ingress: Ingress) -> list[dict[str, Any]]:
     return operations
 
 
-def _keys(access: Access) -> list[dict[str, Any]]:
+def keys_secret(model: ModelDeployment) -> str | None:
+    """The Secret with the hashes of API keys; None where no key is taken."""
+    access = model.spec.inference.access
+    return None if access is None else access.keys_secret
+
+
+def _keys(secret: str) -> list[dict[str, Any]]:
     # The component puts its volume before those of the base, as strategic merges do.
     path = "/spec/template/spec/volumes/0/secret/secretName"
     return [
         {"op": "test", "path": path, "value": BASE_KEYS},
-        {"op": "replace", "path": path, "value": access.keys_secret},
+        {"op": "replace", "path": path, "value": secret},
     ]
 
 

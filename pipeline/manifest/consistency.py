@@ -37,6 +37,7 @@ def faults(document: dict[str, Any]) -> Iterator[Fault]:
     yield from _names(document)
     yield from _lane(document)
     yield from _transform(document)
+    yield from _access(document)
     yield from _autoscaling(document)
     yield from _monitoring(document)
     yield from _switches(document)
@@ -238,6 +239,16 @@ def _transform(document: dict[str, Any]) -> Iterator[Fault]:
             ("spec", "inference", "lane"),
             "torch, as the model has a transform",
             "The conversion compares bare models. Set the lane to torch, or leave it out.",
+        )
+
+
+def _access(document: dict[str, Any]) -> Iterator[Fault]:
+    place: Place = ("spec", "inference", "access")
+    if _mapping(document, place) == {}:
+        yield Fault(
+            place,
+            "at least one of keys_secret and tokens",
+            "Say who may ask, or leave access out.",
         )
 
 

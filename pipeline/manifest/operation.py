@@ -15,6 +15,7 @@ from pipeline.manifest.values import (
     Endpoint,
     HostName,
     Identifier,
+    KeySetUrl,
     Line,
     MemoryQuantity,
     Name,
@@ -24,6 +25,7 @@ from pipeline.manifest.values import (
 )
 
 _CLUSTER = "Cluster objects: "
+_TOKENS = f"Judged: KD-ING-002. {_CLUSTER}the pods' settings. Without its token a request gets 401."
 
 DEFAULT_TOLERANCE = 0.001
 LANE_TOLERANCE = 0.00001
@@ -83,15 +85,31 @@ class Ingress(Section):
     )
 
 
-class Access(Section):
-    """Who may ask the model in a cluster. Without it everybody whom the network lets through."""
+class Tokens(Section):
+    """Tokens (JWT) that an issuer signs for those who may ask."""
 
-    keys_secret: DnsLabel = field(
+    issuer: Line = field("The `iss` of its tokens.", _TOKENS)
+    audience: Line = field("What their `aud` must hold.", _TOKENS)
+    key_set: KeySetUrl = field(
+        "Where the issuer publishes its public keys (a JWKS).",
+        f"{_TOKENS} The way there is opened in the NetworkPolicy.",
+    )
+
+
+class Access(Section):
+    """Who may ask the model in a cluster: callers with keys, with tokens, or with either.
+
+    Without it everybody whom the network lets through.
+    """
+
+    keys_secret: DnsLabel | None = field(
         "The Secret of the namespace that holds the hashes of the API keys under `keys.json`, as "
         "`python -m serving keys` writes them.",
         f"Judged: KD-ING-002. {_CLUSTER}a volume of the pods, and their settings. Without a key a "
         "request gets 401.",
+        None,
     )
+    tokens: Tokens | None = section("Whose tokens are taken.", None)
 
 
 class _Probe(Section):

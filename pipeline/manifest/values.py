@@ -139,6 +139,17 @@ Endpoint = Annotated[
     words("an address such as http://collector.observability:4318"),
 ]
 
+KeySetUrl = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^https://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?"
+        r"(/[A-Za-z0-9/_.~%-]*(\?[A-Za-z0-9/_.~%=&-]*)?)?$",
+        max_length=300,
+    ),
+    AfterValidator(_with_port),
+    words("an https address such as https://login.example.com/keys"),
+]
+
 LabelValue = Annotated[
     str,
     StringConstraints(pattern=r"^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$", max_length=63),

@@ -93,6 +93,7 @@ CONTRADICTIONS = [
     (put((SPEC, "observability", "tracing", "enabled"), True), "tracing.endpoint"),
     (drop((SPEC, "rollback", "triggers")), "spec.rollback.triggers"),
     (put((SPEC, "rollback", "triggers"), {}), "spec.rollback.triggers"),
+    (put((SPEC, "inference", "access"), {}), "spec.inference.access"),
 ]
 
 

@@ -135,7 +135,10 @@ def test_the_mutations_reach_every_field(valid):
     valid["spec"]["model"]["digest"] = "sha256:" + "0" * 64
     valid["spec"]["observability"]["tracing"]["endpoint"] = "http://collector:4318"
     valid["spec"]["inference"]["ingress"] = {"host": "fraud.example.com", "tls_secret": "tls"}
-    valid["spec"]["inference"]["access"] = {"keys_secret": "callers"}
+    valid["spec"]["inference"]["access"] = {
+        "keys_secret": "callers",
+        "tokens": {"issuer": "i", "audience": "a", "key_set": "https://login.example.com/keys"},
+    }
     valid["spec"]["inference"] |= {
         "lane": "auto",
         "agreement": {"held_out": "held_out.csv", "tolerance": 0.0001},

@@ -180,6 +180,24 @@ def test_tracing_endpoints_that_are_refused(refusals, valid, endpoint):
 
 
 @pytest.mark.parametrize(
+    "address",
+    [
+        "http://login.example.com/keys",
+        "keys.json",
+        "https://u:p@login",
+        "https://a:0/keys",
+        "https:",
+    ],
+)
+def test_key_sets_that_anybody_on_the_way_could_change_are_refused(refusals, valid, address):
+    tokens = {"issuer": "https://login.example.com", "audience": "models", "key_set": address}
+    valid[SPEC]["inference"]["access"] = {"tokens": tokens}
+    (problem,) = refusals(valid)
+    assert problem.path == "spec.inference.access.tokens.key_set"
+    assert "https" in problem.expected or "port" in problem.expected
+
+
+@pytest.mark.parametrize(
     ("place", "key", "remedy"),
     [
         (MODEL, "verison", "Did you mean version?"),

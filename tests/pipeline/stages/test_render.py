@@ -33,6 +33,7 @@ from pipeline.stages import render
 from pipeline.stages.interface import Context
 from pipeline.state import State
 from pipeline.tools import kubeconform
+from serving import configuration
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "valid" / "model-manifest.yaml"
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -199,6 +200,40 @@ def test_the_exporter_s_settings_are_there_when_requests_are_traced(
         kustomization.settings(traced.model)["OTEL_EXPORTER_OTLP_ENDPOINT"] == tracing["endpoint"]
     )
     assert not kustomization.settings(untraced.model)
+
+
+TOKENS = {
+    "issuer": "https://login.example.com/",
+    "audience": "models",
+    "key_set": "https://login.example.com/oauth2/keys?policy=machines",
+}
+
+
+@pytest.mark.parametrize(
+    ("access", "ways"),
+    [
+        ({"keys_secret": "callers"}, {"keys"}),
+        ({"tokens": TOKENS}, {"jwt"}),
+        ({"keys_secret": "callers", "tokens": TOKENS}, {"keys", "jwt"}),
+    ],
+)
+def test_the_server_takes_what_asks_who_comes(
+    load: Callable[..., Manifest], access: dict[str, Any], ways: set[str]
+) -> None:
+    manifest = load(lambda document: document["spec"]["inference"].update(access=access))
+    asked = kustomization.settings(manifest.model)
+    components = documents(manifest)["objects/kustomization.yaml"]["components"]
+    mounted = any(name.endswith("/api-keys") for name in components)
+    assert mounted is ("keys" in ways)
+    if mounted:  # as the component has it
+        asked["MLIFECYCLE_SERVING_KEYS_FILE"] = "/etc/mlifecycle/keys/keys.json"
+    found = configuration.read(asked)
+    assert found.authentication == ways
+    assert found.public == {"health", "ready", "metrics"}
+    if "jwt" in ways:
+        assert (found.jwt_issuer, found.jwt_audience, found.jwt_keys) == tuple(TOKENS.values())
+        (peer, _) = patched(manifest, "NetworkPolicy")["/spec/egress/-"]["to"]
+        assert peer == {"ipBlock": {"cidr": "0.0.0.0/0"}}
 
 
 def test_the_workload_says_where_it_comes_from(load: Callable[..., Manifest]) -> None:
