@@ -402,13 +402,15 @@ def test_an_ingress_leads_to_the_model_s_service(
 
 
 @pytest.mark.parametrize("platform", [None, *Platform])
-def test_pods_read_the_keys_of_those_who_may_ask(
+def test_pods_know_who_may_ask(
     tmp_path: Path,
     schemas: Path,
     load: Callable[[Change], Manifest],
     platform: Platform | None,
 ) -> None:
-    access = {"keys_secret": "callers"}
+    issuer = "https://login.example.com"
+    tokens = {"issuer": issuer, "audience": "models", "key_set": f"{issuer}:8443/keys?a=b&c=d"}
+    access = {"keys_secret": "callers", "tokens": tokens}
     guarded = load(lambda document: document["spec"]["inference"].update(access=access))
     objects = list(
         yaml.safe_load_all(rendered(tmp_path, guarded, Environment.PROD, PUBLISHED, platform))
@@ -418,7 +420,8 @@ def test_pods_read_the_keys_of_those_who_may_ask(
         for each in objects
         if each["kind"] == "ConfigMap" and "MLIFECYCLE_SERVING_AUTHENTICATION" in each["data"]
     )
-    assert settings["MLIFECYCLE_SERVING_AUTHENTICATION"] == "keys"
+    assert settings["MLIFECYCLE_SERVING_AUTHENTICATION"] == "keys,jwt"
+    assert settings["MLIFECYCLE_SERVING_JWT_KEYS"] == tokens["key_set"]
     assert settings["MLIFECYCLE_SERVING_PUBLIC"] == "health,ready,metrics"
     found = [
         each["spec"]["predictor"]
