@@ -213,7 +213,7 @@ def _wait_for(server: Server, port: int, process: subprocess.Popen[bytes], log: 
     )
     while True:
         try:
-            urllib.request.urlopen(request, timeout=5).read()  # noqa: S310  our own server
+            urllib.request.urlopen(request, timeout=5).read()  # noqa: S310 - http, to our own server
             return
         except OSError as error:
             if process.poll() is not None or time.monotonic() > deadline:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.places.cluster import ClusterPlace
 
 # Of memory: what is written there is on no disk, and in no layer that the engine keeps.
-MEMORY = Path("/dev/shm")  # noqa: S108
+MEMORY = Path("/dev/shm")  # noqa: S108 - only as the room for folders with random names
 # As the command line has it.
 CANARY_PODS, CANARY_SECONDS = 1, 30.0
 FEWEST_PODS, FEWEST_SECONDS, MOST_SECONDS = 1, 5, 3600

@@ -165,7 +165,7 @@ class Mlifecycle:
         strategy: RolloutStrategy = Strategy.ROLLING,
         canary_pods: CanaryPods = CANARY_PODS,
         canary_seconds: CanarySeconds = CANARY_SECONDS,
-        timeout: ReadyTimeout = 600.0,  # noqa: ASYNC109
+        timeout: ReadyTimeout = 600.0,  # noqa: ASYNC109 - for the cluster's pods, not for the call
         force_conflicts: ForceConflicts = False,
     ) -> str:
         """Take a manifest all the way: judged, built, scanned, proved, published, registered.
@@ -200,7 +200,7 @@ class Mlifecycle:
         strategy: RolloutStrategy = Strategy.ROLLING,
         canary_pods: CanaryPods = CANARY_PODS,
         canary_seconds: CanarySeconds = CANARY_SECONDS,
-        timeout: ReadyTimeout = 600.0,  # noqa: ASYNC109
+        timeout: ReadyTimeout = 600.0,  # noqa: ASYNC109 - for the cluster's pods, not for the call
         force_conflicts: ForceConflicts = False,
     ) -> Release:
         """As deploy, as an object to chain."""

@@ -12,7 +12,7 @@ from typing import Any, assert_never
 
 from pipeline.kubernetes import queries
 from pipeline.manifest import ModelDeployment
-from pipeline.manifest.operation import (
+from pipeline.manifest.monitoring import (
     Alert,
     DriftAlert,
     DriftDetection,

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+CLUSTER = "Cluster objects: "  # where a value goes that reaches a cluster
+
 
 class Section(BaseModel):
     """A mapping of the manifest: no unknown keys, no conversions, no changes afterwards."""

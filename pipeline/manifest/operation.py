@@ -1,31 +1,25 @@
-"""How the model is to be run: resources, probes, golden inputs, alerts, logs, rollback."""
+"""How the model is to be run: resources, access, probes, golden inputs, rollback."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Discriminator
-
-from pipeline.manifest.fields import Section, field, section
+from pipeline.manifest.fields import CLUSTER, Section, field, section
 from pipeline.manifest.values import (
     CpuQuantity,
     DnsLabel,
     Duration,
-    Endpoint,
     HostName,
-    Identifier,
     KeySetUrl,
     Line,
     MemoryQuantity,
     Name,
-    ObjectiveShare,
     Share,
     Uri,
 )
 
-_CLUSTER = "Cluster objects: "
-_TOKENS = f"Judged: KD-ING-002. {_CLUSTER}the pods' settings. Without its token a request gets 401."
+_TOKENS = f"Judged: KD-ING-002. {CLUSTER}the pods' settings. Without its token a request gets 401."
 
 DEFAULT_TOLERANCE = 0.001
 LANE_TOLERANCE = 0.00001
@@ -35,10 +29,10 @@ class Amounts(Section):
     """An amount of CPU and of memory."""
 
     cpu: CpuQuantity | None = field(
-        "CPU cores.", f"Judged: MG-RES-001. {_CLUSTER}the container's resources.", None
+        "CPU cores.", f"Judged: MG-RES-001. {CLUSTER}the container's resources.", None
     )
     memory: MemoryQuantity | None = field(
-        "Memory.", f"Judged: MG-RES-002. {_CLUSTER}the container's resources.", None
+        "Memory.", f"Judged: MG-RES-002. {CLUSTER}the container's resources.", None
     )
 
 
@@ -54,17 +48,17 @@ class Autoscaling(Section):
 
     enabled: bool = field(
         "Whether replicas follow the load; the other three are then required.",
-        f"{_CLUSTER}a HorizontalPodAutoscaler, or none.",
+        f"{CLUSTER}a HorizontalPodAutoscaler, or none.",
     )
     min_replicas: int | None = field(
-        "The fewest replicas.", f"{_CLUSTER}the autoscaler's lower bound.", None, ge=1, le=1000
+        "The fewest replicas.", f"{CLUSTER}the autoscaler's lower bound.", None, ge=1, le=1000
     )
     max_replicas: int | None = field(
-        "The most replicas.", f"{_CLUSTER}the autoscaler's upper bound.", None, ge=1, le=1000
+        "The most replicas.", f"{CLUSTER}the autoscaler's upper bound.", None, ge=1, le=1000
     )
     target_cpu_utilization: int | None = field(
         "The CPU use to aim for, in percent of the request.",
-        f"{_CLUSTER}the autoscaler's target.",
+        f"{CLUSTER}the autoscaler's target.",
         None,
         ge=1,
         le=100,
@@ -76,11 +70,11 @@ class Ingress(Section):
 
     host: HostName = field(
         "The host name under which the model is asked.",
-        f"{_CLUSTER}an Ingress for /predict, or none.",
+        f"{CLUSTER}an Ingress for /predict, or none.",
     )
     tls_secret: DnsLabel | None = field(
         "The Secret of the namespace that holds the host's certificate and key.",
-        f"Judged: KD-ING-001. {_CLUSTER}the Ingress's TLS, or none.",
+        f"Judged: KD-ING-001. {CLUSTER}the Ingress's TLS, or none.",
         None,
     )
 
@@ -105,7 +99,7 @@ class Access(Section):
     keys_secret: DnsLabel | None = field(
         "The Secret of the namespace that holds the hashes of the API keys under `keys.json`, as "
         "`python -m serving keys` writes them.",
-        f"Judged: KD-ING-002. {_CLUSTER}a volume of the pods, and their settings. Without a key a "
+        f"Judged: KD-ING-002. {CLUSTER}a volume of the pods, and their settings. Without a key a "
         "request gets 401.",
         None,
     )
@@ -114,16 +108,16 @@ class Access(Section):
 
 class _Probe(Section):
     initial_delay_seconds: int = field(
-        "How long to wait before the first probe.", f"{_CLUSTER}the probe.", 5, ge=0, le=3600
+        "How long to wait before the first probe.", f"{CLUSTER}the probe.", 5, ge=0, le=3600
     )
     period_seconds: int = field(
-        "How long to wait between probes.", f"{_CLUSTER}the probe.", 10, ge=1, le=3600
+        "How long to wait between probes.", f"{CLUSTER}the probe.", 10, ge=1, le=3600
     )
     timeout_seconds: int = field(
-        "How long an answer may take.", f"{_CLUSTER}the probe.", 2, ge=1, le=600
+        "How long an answer may take.", f"{CLUSTER}the probe.", 2, ge=1, le=600
     )
     failure_threshold: int = field(
-        "How many probes in a row may fail.", f"{_CLUSTER}the probe.", 3, ge=1, le=100
+        "How many probes in a row may fail.", f"{CLUSTER}the probe.", 3, ge=1, le=100
     )
 
 
@@ -131,7 +125,7 @@ class HealthCheck(_Probe):
     """Whether a replica must be restarted."""
 
     path: Literal["/health"] = field(
-        "The server's liveness path.", f"{_CLUSTER}the liveness probe.", "/health"
+        "The server's liveness path.", f"{CLUSTER}the liveness probe.", "/health"
     )
 
 
@@ -139,7 +133,7 @@ class ReadinessCheck(_Probe):
     """Whether a replica may get requests."""
 
     path: Literal["/ready"] = field(
-        "The server's readiness path.", f"{_CLUSTER}the readiness probe.", "/ready"
+        "The server's readiness path.", f"{CLUSTER}the readiness probe.", "/ready"
     )
 
 
@@ -215,7 +209,7 @@ class Inference(Section):
 
     replicas: int = field(
         "How many replicas run when nothing scales them.",
-        f"{_CLUSTER}the Deployment's replicas. The process target runs one server.",
+        f"{CLUSTER}the Deployment's replicas. The process target runs one server.",
         1,
         ge=1,
         le=1000,
@@ -235,149 +229,14 @@ class Inference(Section):
     )
 
 
-class DriftDetection(Section):
-    """Watching whether live inputs move away from the reference data."""
-
-    enabled: bool = field(
-        "Whether drift is watched; the other two are then required.",
-        f"Judged: MG-MON-002. {_CLUSTER}the drift rules, or none.",
-    )
-    threshold: float | None = field(
-        "The drift that is too much.", f"Judged: MG-MON-002. {_CLUSTER}the drift rules.", None, gt=0
-    )
-    window: Duration | None = field(
-        "Over how long it is measured.", f"{_CLUSTER}the drift rules.", None
-    )
-
-
-class _Alert(Section):
-    name: Identifier = field("The alert's name.", f"{_CLUSTER}the alert rule's name.")
-    window: Duration = field("Over how long it is measured.", f"{_CLUSTER}the alert rule.")
-    severity: Literal["critical", "warning"] = field(
-        "How urgent it is.", f"{_CLUSTER}the alert rule's severity label."
-    )
-
-
-class ErrorRateAlert(_Alert):
-    """Too many requests fail."""
-
-    metric: Literal["error_rate"] = field(
-        "What is watched: the share of failed requests.",
-        f"Judged: MG-MON-003. {_CLUSTER}the alert rule's query.",
-    )
-    threshold: Share = field("The share that is too much.", f"{_CLUSTER}the alert rule's query.")
-
-
-class LatencyAlert(_Alert):
-    """Answers take too long."""
-
-    metric: Literal["latency_p99"] = field(
-        "What is watched: the time within which 99 % of requests are answered.",
-        f"Judged: MG-MON-003. {_CLUSTER}the alert rule's query.",
-    )
-    threshold: Duration = field("The time that is too long.", f"{_CLUSTER}the alert rule's query.")
-
-
-class DriftAlert(_Alert):
-    """Inputs move away from the reference data. Needs drift detection."""
-
-    metric: Literal["drift"] = field(
-        "What is watched: the inputs' drift.",
-        f"Judged: MG-MON-003. {_CLUSTER}the alert rule's query.",
-    )
-    threshold: float = field("The drift that is too much.", f"{_CLUSTER}the alert rule.", gt=0)
-
-
-Alert = Annotated[ErrorRateAlert | LatencyAlert | DriftAlert, Discriminator("metric")]
-
-
-# The bounds that the server counts times by (serving/metrics/metrics.py), as far as they are
-# durations: of any other the share of faster answers is not known.
-Within = Literal[
-    "1ms", "5ms", "10ms", "25ms", "50ms", "100ms", "250ms", "500ms", "1s", "2500ms", "5s", "10s"
-]
-
-
-class LatencyObjective(Section):
-    """How many answers come how soon."""
-
-    within: Within = field(
-        "The time that an answer may take.", f"{_CLUSTER}recording rules and burn-rate alerts."
-    )
-    share: ObjectiveShare = field(
-        "The share of requests that must be answered within it, over 30 days.",
-        f"{_CLUSTER}burn-rate alerts.",
-    )
-
-
-class Objectives(Section):
-    """What is promised to callers, over 30 days."""
-
-    availability: ObjectiveShare | None = field(
-        "The share of requests that must not fail by the server's fault.",
-        f"{_CLUSTER}recording rules and burn-rate alerts.",
-        None,
-    )
-    latency: LatencyObjective | None = section("How soon answers come.", None)
-
-
-class Monitoring(Section):
-    """What is watched once the model serves."""
-
-    enabled: bool = field(
-        "Whether the model is watched.",
-        f"Judged: MG-MON-001. {_CLUSTER}the alert rules, or none.",
-    )
-    drift_detection: DriftDetection | None = section("Whether drift is watched.", None)
-    alerts: tuple[Alert, ...] = section("When to tell somebody.", (), max_length=100)
-    objectives: Objectives | None = section("What is promised to callers.", None)
-
-
-class MetricsEndpoint(Section):
-    """The server's own numbers."""
-
-    enabled: bool = field(
-        "Whether the server shows what it counts.", "The server's /metrics, or none."
-    )
-
-
-class Logging(Section):
-    """The server's log."""
-
-    level: Literal["debug", "info", "warning", "error"] = field(
-        "The least that is logged.", "The server's log.", "info"
-    )
-    format: Literal["json", "text"] = field("The form of a log line.", "The server's log.", "json")
-
-
-class Tracing(Section):
-    """Traces of single requests."""
-
-    enabled: bool = field(
-        "Whether requests are traced; the endpoint is then required.",
-        f"{_CLUSTER}the exporter's settings in the server's environment, or none.",
-    )
-    endpoint: Endpoint | None = field(
-        "The collector that takes the traces.", f"{_CLUSTER}the exporter's address.", None
-    )
-
-
-class Observability(Section):
-    """What the server tells about itself."""
-
-    metrics: MetricsEndpoint = section("The server's own numbers.", MetricsEndpoint(enabled=True))
-    logging: Logging = section("The server's log.", Logging())
-    tracing: Tracing = section("Traces of single requests.", Tracing(enabled=False))
-
-
 class ErrorRateTrigger(Section):
     """A new version that fails too often does not stay."""
 
     threshold: Share = field(
         "The share of failed requests that is too much.",
-        f"A new version above it is refused or taken back. {_CLUSTER}the rollback rule.",
+        f"A new version above it is refused or taken back. {CLUSTER}the rollback rule.",
     )
-    window: Duration = field("Over how long it is measured.", f"{_CLUSTER}the rollback rule.")
+    window: Duration = field("Over how long it is measured.", f"{CLUSTER}the rollback rule.")
 
 
 class LatencyTrigger(Section):
@@ -385,9 +244,9 @@ class LatencyTrigger(Section):
 
     threshold: Duration = field(
         "The time within which 99 % of requests must be answered.",
-        f"A new version above it is refused or taken back. {_CLUSTER}the rollback rule.",
+        f"A new version above it is refused or taken back. {CLUSTER}the rollback rule.",
     )
-    window: Duration = field("Over how long it is measured.", f"{_CLUSTER}the rollback rule.")
+    window: Duration = field("Over how long it is measured.", f"{CLUSTER}the rollback rule.")
 
 
 class Triggers(Section):

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import Problem
-from pipeline.manifest.consistency import Fault
 from pipeline.manifest.document import Document
+from pipeline.manifest.fault import Fault
 from pipeline.manifest.paths import Place, at, dotted, kind, shown
 from pipeline.manifest.schema import described, resolve
 

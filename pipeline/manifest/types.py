@@ -20,7 +20,8 @@ from pipeline.manifest.evidence import (
     Signature,
 )
 from pipeline.manifest.fields import Section, field, section
-from pipeline.manifest.operation import Inference, Monitoring, Observability, Rollback
+from pipeline.manifest.monitoring import Monitoring, Observability
+from pipeline.manifest.operation import Inference, Rollback
 from pipeline.manifest.values import Dependency, DnsLabel, LabelKey, LabelValue, Version
 
 

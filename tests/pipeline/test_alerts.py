@@ -14,7 +14,7 @@ import yaml
 from pipeline import manifest as manifests
 from pipeline.kubernetes import alerts, dashboard
 from pipeline.manifest import ModelDeployment
-from pipeline.manifest.operation import Within
+from pipeline.manifest.monitoring import Within
 from pipeline.manifest.values import seconds
 from serving.metrics.metrics import SECONDS
 
@@ -90,7 +90,8 @@ def test_what_burns_is_recorded(load: Load) -> None:
 
 def test_without_objectives_nothing_burns(load: Load) -> None:
     model = load()
-    bare = model.spec.monitoring.model_copy(update={"objectives": None})  # type: ignore[union-attr]
+    assert model.spec.monitoring is not None
+    bare = model.spec.monitoring.model_copy(update={"objectives": None})
     spec = model.spec.model_copy(update={"monitoring": bare})
     names = set(rules(model.model_copy(update={"spec": spec})))
     assert not [name for name in names if "Budget" in name or name.startswith("mlifecycle:")]

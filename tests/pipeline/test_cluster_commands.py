@@ -6,25 +6,18 @@ import shutil
 from pathlib import Path
 
 import pytest
+from kubeconfigs import NOWHERE
 
 from pipeline import cli
 
 VALID = Path(__file__).parents[2] / "examples" / "valid" / "model-manifest.yaml"
 IMAGE = "registry.internal:5000/models/fraud-detector@sha256:" + "0123456789abcdef" * 4
-KUBECONFIG = """
-apiVersion: v1
-kind: Config
-current-context: here
-clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
-users: [{name: u, user: {token: t0ken}}]
-contexts: [{name: here, context: {cluster: c, user: u}}]
-"""
 
 
 @pytest.fixture
 def kubeconfig(tmp_path: Path) -> Path:
     path = tmp_path / "kubeconfig"
-    path.write_text(KUBECONFIG)
+    path.write_text(NOWHERE)
     return path
 
 

@@ -29,12 +29,13 @@ def postprocess(answers: NDArray[np.float32]) -> NDArray[np.float32]:
     return answers[:, ::-1].copy()
 """
 )
-OWN = {"digest": None, "transform": "fraud-detector/transform.py"}
+TRANSFORM = "fraud-detector/transform.py"
+OWN = {"digest": None, "transform": TRANSFORM}
 
 
 def submitted(workplace: Workplace, text: str) -> Path:
     manifest = workplace.submission("own", model=OWN)
-    (manifest.parent / OWN["transform"]).write_text(text)  # type: ignore[arg-type]
+    (manifest.parent / TRANSFORM).write_text(text)
     return manifest
 
 

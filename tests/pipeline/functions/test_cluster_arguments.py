@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import anyio
 import pytest
+from kubeconfigs import NOWHERE
 
 from pipeline.errors import InvalidInput
 from pipeline.functions.arguments import Strategy
@@ -17,20 +18,11 @@ from pipeline.places.containers.place import ContainerPlace, Registry
 from pipeline.runtimes.containers import Containers, Upload
 from pipeline.tools import images
 
-KUBECONFIG = """
-apiVersion: v1
-kind: Config
-current-context: here
-clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
-users: [{name: u, user: {token: t0ken}}]
-contexts: [{name: here, context: {cluster: c, user: u}}]
-"""
-
 
 class Secret:
     """As the engine's, with its text here."""
 
-    def __init__(self, text: str = KUBECONFIG) -> None:
+    def __init__(self, text: str = NOWHERE) -> None:
         self._text = text
 
     async def plaintext(self) -> str:

@@ -12,7 +12,7 @@ import yaml
 from pipeline.errors import InvalidInput
 from pipeline.targets.kubernetes.cluster import Cluster
 
-TOKEN = "t0ken-of-somebody"  # noqa: S105
+TOKEN = "t0ken-of-somebody"  # noqa: S105 - of nobody
 
 
 def kubeconfig(**user: Any) -> dict[str, Any]:

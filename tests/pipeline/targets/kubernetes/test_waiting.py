@@ -110,13 +110,13 @@ async def none_listed(scripted: Scripted, path: str, selector: str) -> list[Docu
 
 
 def test_only_a_deployment_that_was_refused_its_pods_is_marked_to_be_tried_at_once() -> None:
-    rendered = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {
+    rendered: Document = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {
         "name": "model", "namespace": "models", "annotations": {"owner": "risk"}}}  # fmt: skip
-    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "model"}}
-    objects: list[Document] = [rendered, service]
+    service: Document = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "model"}}
+    objects = [rendered, service]
     marked = anyio.run(apply.retried, cast(Cluster, Scripted(refused("model-1"))), objects)
     assert set(marked[0]["metadata"]["annotations"]) == {"owner", apply.RETRIED}
     assert marked[1:] == [service]
-    assert set(rendered["metadata"]["annotations"]) == {"owner"}  # type: ignore[index]
+    assert set(rendered["metadata"]["annotations"]) == {"owner"}
     whole = anyio.run(apply.retried, cast(Cluster, Scripted(deployment(3, 3))), objects)
     assert whole == objects
