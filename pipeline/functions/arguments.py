@@ -179,7 +179,7 @@ ApiServer = Annotated[
 ]
 ApiKey = Annotated[
     dagger.Secret | None,
-    Doc("An API key to ask the pods with, where spec.inference.access lets nobody in without one"),
+    Doc("An API key or token to ask the pods with, where spec.inference.access demands one"),
 ]
 RolloutStrategy = Annotated[Strategy, Doc("How the new version comes into service in a cluster")]
 CanaryPods = Annotated[

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Of memory: what is written there is on no disk, and in no layer that the engine keeps.
 MEMORY = Path("/dev/shm")  # noqa: S108 - only as the room for folders with random names
 # As the command line has it.
-CANARY_PODS, CANARY_SECONDS = 1, 30.0
+CANARY_PODS, CANARY_SECONDS, READY_SECONDS = 1, 30.0, 600.0
 FEWEST_PODS, FEWEST_SECONDS, MOST_SECONDS = 1, 5, 3600
 
 
@@ -48,6 +48,7 @@ class ToCluster:
                 ("--api-key", self.api_key is not None),
                 ("--api-server", self.api_server is not None),
                 ("--strategy", self.strategy is not Strategy.ROLLING),
+                ("--timeout", self.timeout != READY_SECONDS),
                 ("--force-conflicts", self.force_conflicts),
             ):
                 if given:
@@ -134,6 +135,8 @@ class ToCluster:
             words += ["--strategy", self.strategy.name]
             words += ["--canary-pods", str(self.canary_pods)]
             words += ["--canary-seconds", f"{self.canary_seconds:g}"]
+        if self.timeout != READY_SECONDS:
+            words += ["--timeout", f"{self.timeout:g}"]
         return words + (["--force-conflicts"] if self.force_conflicts else [])
 
 

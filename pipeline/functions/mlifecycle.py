@@ -43,7 +43,7 @@ from pipeline.functions.arguments import (
     TrivyDatabase,
     TrivyRepository,
 )
-from pipeline.functions.cluster import CANARY_PODS, CANARY_SECONDS, ToCluster
+from pipeline.functions.cluster import CANARY_PODS, CANARY_SECONDS, READY_SECONDS, ToCluster
 from pipeline.functions.errors import No, in_words
 from pipeline.functions.image import Image
 from pipeline.functions.release import Release
@@ -165,7 +165,7 @@ class Mlifecycle:
         strategy: RolloutStrategy = Strategy.ROLLING,
         canary_pods: CanaryPods = CANARY_PODS,
         canary_seconds: CanarySeconds = CANARY_SECONDS,
-        timeout: ReadyTimeout = 600.0,  # noqa: ASYNC109 - for the cluster's pods, not for the call
+        timeout: ReadyTimeout = READY_SECONDS,  # noqa: ASYNC109 - for the pods, not for the call
         force_conflicts: ForceConflicts = False,
     ) -> str:
         """Take a manifest all the way: judged, built, scanned, proved, published, registered.
@@ -200,7 +200,7 @@ class Mlifecycle:
         strategy: RolloutStrategy = Strategy.ROLLING,
         canary_pods: CanaryPods = CANARY_PODS,
         canary_seconds: CanarySeconds = CANARY_SECONDS,
-        timeout: ReadyTimeout = 600.0,  # noqa: ASYNC109 - for the cluster's pods, not for the call
+        timeout: ReadyTimeout = READY_SECONDS,  # noqa: ASYNC109 - for the pods, not for the call
         force_conflicts: ForceConflicts = False,
     ) -> Release:
         """As deploy, as an object to chain."""

@@ -59,6 +59,7 @@ def place(registry: str | None) -> ContainerPlace:
         ({"api_server": object()}, "--api-server"),
         ({"strategy": Strategy.CANARY}, "--strategy"),
         ({"force_conflicts": True}, "--force-conflicts"),
+        ({"timeout": 90.0}, "--timeout"),
     ],
 )
 def test_nothing_is_told_of_a_cluster_that_is_not_named(change: dict[str, Any], flag: str) -> None:
@@ -138,6 +139,7 @@ def test_the_command_that_does_it_again_has_no_secret(tmp_path: Path) -> None:
     assert told(context="here", force_conflicts=True).words == [
         *("--kubeconfig", "KUBECONFIG", "--context", "here", "--force-conflicts"),
     ]
+    assert told(timeout=90.0).words[2:] == ["--timeout", "90"]
     words = told(strategy=Strategy.CANARY, api_server=object()).words
     assert words[2:4] == ["--api-server", "API-SERVER"]
     assert words[4:] == ["--strategy", "CANARY", "--canary-pods", "1", "--canary-seconds", "30"]
