@@ -39,8 +39,9 @@ lint: $(VENV)/.dev ## Run ruff and mypy --strict
 # What the tests of the host's own parts need; the engine's script brings the rest.
 TOOLS := actionlint dockle gitleaks grype kubeconform kustomize opa syft tofu trivy
 
-# Calls of Dagger wait more than they compute, so some go on at once; what is measured under a load has the
+# Some go on at once, since deploys and calls wait more than they compute; what is marked `alone` has the
 # machine for itself.
+ASIDE := -n 3 --dist loadfile --no-loadscope-reorder -m "not alone"
 test-system: $(VENV)/.dev $(VENV)/.infrastructure ## Run the tests on real parts: a Dagger engine, a Kubernetes cluster, OPA, scanners, a load
 	tests/system/tools/install.sh $(TOOLS)
 	tests/system/tools/debian.sh prometheus
@@ -48,8 +49,9 @@ test-system: $(VENV)/.dev $(VENV)/.infrastructure ## Run the tests on real parts
 	variables="$$(tests/system/engine/up.sh)" && eval "$$variables" && \
 		variables="$$(tests/system/cluster/up.sh)" && eval "$$variables" && \
 		rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/mlifecycle-tests/go" && \
-		{ failed=0; $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder tests/system/dagger || failed=1; \
-		$(BIN)/pytest tests/system --ignore tests/system/dagger || failed=1; [ $$failed = 0 ]; }; \
+		{ failed=0; $(BIN)/pytest $(ASIDE) tests/system/dagger || failed=1; \
+		$(BIN)/pytest $(ASIDE) tests/system --ignore tests/system/dagger || failed=1; \
+		$(BIN)/pytest -m alone tests/system --ignore tests/system/dagger || failed=1; [ $$failed = 0 ]; }; \
 		status=$$?; tests/system/cluster/down.sh || status=1; tests/system/engine/down.sh || status=1; exit $$status
 
 bench: $(VENV)/.dev ## Measure the pipeline; results go into benchmarks/README.md by hand

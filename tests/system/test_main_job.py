@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import threading
 import time
 import urllib.request
-from datetime import UTC, datetime
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
 from models import alter
-from workplace import REPOSITORY, Workplace
+from workplace import Workplace
 
-from pipeline.catalog.interface import Event, Kind
-from pipeline.catalog.registry import MlflowCatalog
-from pipeline.environment import Environment
-from pipeline.state import State
 
 NO_CLAIM = {"digest": None}
 REUSABLE = {"govern", "build", "scan", "sbom"}
-INVALID = REPOSITORY / "examples" / "invalid"
-MALFORMED = sorted(path.stem for path in INVALID.glob("schema-*.yaml"))
-DENIED = sorted({path.stem for path in INVALID.glob("*.yaml")} - set(MALFORMED))
 
 
 def reused(record: dict[str, Any]) -> dict[str, bool]:
@@ -206,44 +197,3 @@ def test_history_logs_and_stop(workplace: Workplace) -> None:
     assert workplace.json("stop", "fraud-detector") == {"stopped": True}
     assert workplace.status()["state"] == "stopped"
     assert workplace.json("history", "fraud-detector")[0]["kind"] == "stop"
-
-
-@pytest.mark.parametrize("example", DENIED)
-def test_each_invalid_example_is_denied_by_its_name(workplace: Workplace, example: str) -> None:
-    """By the command that stands in its head; one by numbers, where something better serves."""
-    path = INVALID / f"{example}.yaml"
-    (command,) = re.findall(r"^#   mlifecycle (.+)$", path.read_text(), re.MULTILINE)
-    if example.startswith("MG-REG"):
-        _something_better_serves(workplace)
-    done = workplace.run(*command.replace(f"examples/invalid/{path.name}", str(path)).split())
-    said = done.stdout + done.stderr
-    assert "Traceback" not in said
-    assert done.returncode == 1, said
-    assert f"deny {example}" in done.stdout, said
-
-
-@pytest.mark.parametrize("example", MALFORMED)
-def test_each_malformed_example_is_invalid_by_its_name(workplace: Workplace, example: str) -> None:
-    done = workplace.run("govern", "--manifest", str(INVALID / f"{example}.yaml"))
-    said = done.stdout + done.stderr
-    assert "Traceback" not in said
-    assert done.returncode == 2, said
-    assert f"{example}.yaml" in done.stderr
-
-
-def _something_better_serves(workplace: Workplace) -> None:
-    digest = "sha256:" + "0" * 64
-    MlflowCatalog(State(workplace.state)).register(
-        Event(
-            kind=Kind.DEPLOY,
-            at=datetime.now(UTC),
-            name="fraud-detector",
-            namespace="payments-risk",
-            version="1.1.0",
-            environment=Environment.LOCAL,
-            release=digest,
-            metrics={"accuracy": 0.96, "f1_score": 0.92},
-            run="better",
-            verdict=digest,
-        )
-    )

@@ -38,6 +38,8 @@ LABELS = {"namespace": "payments-risk", "service": "fraud-detector"}
 SELECTOR = ",".join(f'{name}="{value}"' for name, value in LABELS.items())
 BROKEN = 9999.0  # of the first feature: the model fails on it
 
+pytestmark = pytest.mark.alone
+
 
 class Breaking:
     """The example's model, which fails on some rows."""

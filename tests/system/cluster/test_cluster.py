@@ -118,6 +118,7 @@ def test_a_pod_that_is_not_restricted_is_refused(namespace: str) -> None:
     assert "violates PodSecurity" in done.stderr
 
 
+@pytest.mark.alone
 def test_an_api_server_that_is_killed_comes_back(service: str) -> None:
     program = CLUSTER.parent / "bin" / "kube-apiserver"
     found = [

@@ -22,7 +22,6 @@ sys.path.append(str(Path(__file__).parents[2] / "pipeline" / "tools"))
 
 import image_inputs
 
-LONG = ("test_whole_image", "test_docs", "test_into_cluster", "test_killed_engine")
 TRIVY, GRYPE = Path("db.tar.gz"), Path("grype/database.tar")
 LIMIT = 900  # seconds, for the small module
 ABSENT = 'No engine is named. Run this first: eval "$(tests/system/engine/up.sh)"'
@@ -51,12 +50,6 @@ class Ask(Protocol):
         folders: Mapping[str, Path] | None = None,
         files: Mapping[str, Path] | None = None,
     ) -> Any: ...
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, or one worker would be busy with them long after the others."""
-    order = {name: place for place, name in enumerate(LONG)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
 
 
 @pytest.fixture(scope="session", autouse=True)

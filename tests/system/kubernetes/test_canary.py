@@ -6,6 +6,8 @@ import pytest
 from place import NAME, Room
 from test_faults import still_serves
 
+pytestmark = pytest.mark.alone
+
 
 def test_a_canary_that_is_good_is_promoted(room: Room) -> None:
     assert room.deploy("1.2.0").returncode == 0

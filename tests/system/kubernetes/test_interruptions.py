@@ -116,6 +116,7 @@ def test_a_first_deploy_that_is_killed_is_removed_by_the_next(room: Room) -> Non
     assert room.objects() == set()
 
 
+@pytest.mark.alone
 def test_an_api_server_that_restarts_is_waited_for(one: Room) -> None:
     with running(one, "1.3.0", "") as deploy:
         deploy.until(APPLYING)

@@ -26,6 +26,8 @@ from served_example import EXAMPLES, settings_of  # noqa: E402
 PREFIX = "MLIFECYCLE_SERVING_"
 EACH = 400
 
+pytestmark = pytest.mark.alone
+
 
 def make_key(file: Path, name: str, *more: str) -> str:
     done = subprocess.run(

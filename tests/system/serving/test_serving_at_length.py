@@ -21,6 +21,8 @@ from served_example import EXAMPLES, RELEASE, settings_of
 from serving import model, settings
 from serving.app import create_app
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> settings.Settings:
