@@ -17,7 +17,6 @@ import pytest
 from models import alter
 from workplace import Workplace
 
-
 NO_CLAIM = {"digest": None}
 REUSABLE = {"govern", "build", "scan", "sbom"}
 
