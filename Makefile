@@ -7,6 +7,8 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 export MLIFECYCLE_TORCH_INDEX := $(TORCH_INDEX)
 export UV_PYTHON_DOWNLOADS := never
+# Where Python writes no bytecode, every command would compile what it imports: seconds of torch's alone.
+export UV_COMPILE_BYTECODE := 1
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -94,6 +96,7 @@ $(VENV)/.pipeline: requirements/pipeline.txt pyproject.toml | $(BIN)/python
 	@echo "Installing the pipeline …"
 	VIRTUAL_ENV=$(VENV) $(INSTALL) -r requirements/pipeline.txt
 	VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m compileall -q pipeline serving
 	@touch $@
 
 $(VENV)/.scanners: requirements/scanners.txt | $(BIN)/python
